@@ -1,0 +1,4 @@
+//! What a leased run does: the agent loop, model providers, tool executors.
+
+pub mod models;
+pub mod tools;

@@ -1,0 +1,1 @@
+//! Tool executors behind one trait.

@@ -1,0 +1,1 @@
+//! JSON Schema: compiling, checking and limiting the schemas that users write.
