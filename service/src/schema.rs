@@ -1,1 +1,0 @@
-//! JSON Schema: compiling, checking and limiting the schemas that users write.
