@@ -1,0 +1,47 @@
+//! The conversation with a model, in a form that no provider owns. Messages are journaled: a change
+//! of these shapes must still read what older runs wrote.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Message {
+    System {
+        content: String,
+    },
+    User {
+        content: String,
+    },
+    Assistant {
+        content: Option<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<ToolCall>,
+    },
+    /// The outcome of the call with this id. Every call of an assistant message needs one before
+    /// the next turn: providers refuse a history with dangling calls.
+    Tool {
+        call_id: String,
+        name: String,
+        content: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON text as the model sent it, which may be invalid.
+    pub arguments: String,
+}
+
+/// A tool as the model sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolSpec {
+    pub name: String,
+    pub description: String,
+    /// JSON Schema of the arguments.
+    pub parameters: Value,
+    /// Calling it twice, or beside others, does no harm.
+    pub safe: bool,
+}
