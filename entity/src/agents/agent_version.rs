@@ -1,0 +1,34 @@
+//! One immutable behaviour of an agent.
+
+use sea_orm::entity::prelude::*;
+
+use crate::scope::TenantOwned;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "agent_version")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub agent_id: Uuid,
+    pub number: i32,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub snapshot: Json,
+    pub note: Option<String>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub labels: Json,
+    pub author: String,
+    pub created_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TenantOwned for Entity {
+    const KIND: &'static str = "agent version";
+    const TENANT: Column = Column::TenantId;
+    const ID: Column = Column::Id;
+}

@@ -1,0 +1,3 @@
+//! Records kept about calls.
+
+pub mod idempotency_record;

@@ -1,0 +1,40 @@
+//! A machine's credential, by its SHA-256.
+
+use sea_orm::entity::prelude::*;
+
+use crate::scope::TenantOwned;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "api_key")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub name: String,
+    pub prefix: String,
+    pub last4: String,
+    pub hash: Vec<u8>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub scopes: Json,
+    pub created_by: Uuid,
+    pub expires_at: Option<DateTimeUtc>,
+    pub last_used_at: Option<DateTimeUtc>,
+    pub revoked_at: Option<DateTimeUtc>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub metadata: Json,
+    pub revision: i64,
+    pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TenantOwned for Entity {
+    const KIND: &'static str = "api key";
+    const TENANT: Column = Column::TenantId;
+    const ID: Column = Column::Id;
+}

@@ -1,0 +1,9 @@
+//! Tenants, people, their sessions and keys.
+
+pub mod api_key;
+pub mod app_user;
+pub mod membership;
+pub mod refresh_token;
+pub mod session;
+pub mod signing_key;
+pub mod tenant;

@@ -1,0 +1,3 @@
+//! Connections to other systems.
+
+pub mod integration;

@@ -1,0 +1,32 @@
+//! The append-only timeline of a run.
+
+use sea_orm::entity::prelude::*;
+
+use crate::scope::TenantOwned;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "run_event")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub run_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    #[sea_orm(column_name = "type")]
+    pub kind: String,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub data: Json,
+    pub created_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TenantOwned for Entity {
+    const KIND: &'static str = "run event";
+    const TENANT: Column = Column::TenantId;
+    const ID: Column = Column::RunId;
+}

@@ -1,0 +1,54 @@
+//! What to run: one agent or one tool, with its schemas, limits and retry policy.
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::scope::TenantOwned;
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskType {
+    Chat,
+    Automation,
+}
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "task_definition")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub name: String,
+    pub description: Option<String>,
+    #[sea_orm(column_name = "type")]
+    pub kind: TaskType,
+    pub agent_id: Option<Uuid>,
+    pub tool_id: Option<Uuid>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub trigger_config: Json,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub config: Json,
+    pub is_active: bool,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub metadata: Json,
+    pub revision: i64,
+    pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+    pub deleted_at: Option<DateTimeUtc>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TenantOwned for Entity {
+    const KIND: &'static str = "task definition";
+    const TENANT: Column = Column::TenantId;
+    const ID: Column = Column::Id;
+}

@@ -1,0 +1,146 @@
+//! The unit of work. Its status is changed in `service::engine::transitions` only.
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::money::Nanos;
+use crate::scope::TenantOwned;
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RunStatus {
+    Pending,
+    Running,
+    Waiting,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RunReason {
+    Queued,
+    Delayed,
+    BlockedDependency,
+    ConcurrencyLimit,
+    RateLimited,
+    NoWorker,
+    AgentPaused,
+    BudgetPaused,
+    RetryBackoff,
+    LeaseLost,
+    Executing,
+    CancelRequested,
+    Approval,
+    Children,
+    ExternalEvent,
+    UserInput,
+    Timer,
+    Budget,
+    NeedsReview,
+    Output,
+    EndTurn,
+    TerminalTool,
+    MaxSteps,
+    Error,
+    NonRetryable,
+    RetriesExhausted,
+    TimedOut,
+    Expired,
+    WorkerLost,
+    NoProgress,
+    InvalidOutput,
+    BudgetExceeded,
+    InsufficientCredits,
+    ProviderError,
+    ContextOverflow,
+    ApprovalRejected,
+    ApprovalExpired,
+    DependencyFailed,
+    ByUser,
+    ByParent,
+    ByPolicy,
+    BySystem,
+}
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "task_run")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub definition_id: Option<Uuid>,
+    pub agent_id: Option<Uuid>,
+    pub agent_version: Option<i32>,
+    pub tool_id: Option<Uuid>,
+    pub lane_id: Uuid,
+    pub status: RunStatus,
+    pub reason: RunReason,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub input: Json,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub output: Option<Json>,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub error: Option<Json>,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub policy: Json,
+    pub priority: i32,
+    pub order_key: i64,
+    pub available_at: DateTimeUtc,
+    pub queue_expires_at: DateTimeUtc,
+    pub deadline_at: Option<DateTimeUtc>,
+    pub attempt: i32,
+    pub failures: i32,
+    pub lost_count: i32,
+    pub fence: i64,
+    pub lease_owner: Option<Uuid>,
+    pub lease_expires_at: Option<DateTimeUtc>,
+    pub attempt_deadline_at: Option<DateTimeUtc>,
+    pub cancel_requested_at: Option<DateTimeUtc>,
+    pub wait_until: Option<DateTimeUtc>,
+    pub event_seq: i64,
+    pub step_count: i32,
+    pub tokens_input: i64,
+    pub tokens_cache_read: i64,
+    pub tokens_cache_write: i64,
+    pub tokens_output: i64,
+    pub tokens_reasoning: i64,
+    pub cost_nanos: Nanos,
+    pub child_cost_nanos: Nanos,
+    pub unpriced: bool,
+    pub parent_run_id: Option<Uuid>,
+    pub root_run_id: Option<Uuid>,
+    pub replay_of: Option<Uuid>,
+    pub dedupe_key: Option<String>,
+    pub created_by: String,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub metadata: Json,
+    pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+    pub queued_at: DateTimeUtc,
+    pub started_at: Option<DateTimeUtc>,
+    pub completed_at: Option<DateTimeUtc>,
+    pub waiting_since: Option<DateTimeUtc>,
+    pub queue_ms: i64,
+    pub waiting_ms: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TenantOwned for Entity {
+    const KIND: &'static str = "task run";
+    const TENANT: Column = Column::TenantId;
+    const ID: Column = Column::Id;
+}

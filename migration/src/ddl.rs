@@ -1,0 +1,70 @@
+//! One DDL text for both databases. Migrations are written in PostgreSQL's types; on SQLite the types
+//! become those that STRICT tables know (UUIDs are 16-byte blobs, times RFC 3339 text in UTC).
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+const SQLITE_TYPES: [(&str, &str); 9] = [
+    (" UUID", " BLOB"),
+    (" TIMESTAMPTZ", " TEXT"),
+    (" JSONB", " TEXT"),
+    (" BOOLEAN", " INTEGER"),
+    (" BIGINT", " INTEGER"),
+    (" SMALLINT", " INTEGER"),
+    (" BYTEA", " BLOB"),
+    (" DOUBLE PRECISION", " REAL"),
+    ("\n);", "\n) STRICT;"),
+];
+
+/// Runs each statement of `ddl` (separated by `;` at a line's end).
+pub async fn run(manager: &SchemaManager<'_>, ddl: &str) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
+    let mut text = ddl.to_owned();
+    if sqlite {
+        for (postgres, strict) in SQLITE_TYPES {
+            text = text.replace(postgres, strict);
+        }
+    }
+    for statement in text.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+        connection.execute_unprepared(statement).await?;
+    }
+    Ok(())
+}
+
+/// Drops tables, the last made first.
+pub async fn drop(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
+    for table in tables.iter().rev() {
+        manager.get_connection().execute_unprepared(&format!("DROP TABLE {table}")).await?;
+    }
+    Ok(())
+}
+
+/// Declares a migration that makes the tables of one domain.
+#[macro_export]
+macro_rules! tables {
+    ($name:literal, [$($table:literal),+ $(,)?], $ddl:expr) => {
+        pub struct Migration;
+
+        impl sea_orm_migration::MigrationName for Migration {
+            fn name(&self) -> &str {
+                $name
+            }
+        }
+
+        #[sea_orm_migration::async_trait::async_trait]
+        impl sea_orm_migration::MigrationTrait for Migration {
+            fn use_transaction(&self) -> Option<bool> {
+                Some(true)
+            }
+
+            async fn up(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), sea_orm_migration::DbErr> {
+                $crate::ddl::run(manager, $ddl).await
+            }
+
+            async fn down(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), sea_orm_migration::DbErr> {
+                $crate::ddl::drop(manager, &[$($table),+]).await
+            }
+        }
+    };
+}
