@@ -8,3 +8,4 @@ pub mod ids;
 pub mod runtime;
 pub mod schema;
 pub mod secrets;
+pub mod templates;

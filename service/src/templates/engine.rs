@@ -1,0 +1,156 @@
+//! The expression engine: minijinja with strict undefined values, fuel, and the filters listed here.
+//!
+//! Nothing built in is trusted to stay small: filters that can grow their input are our own and
+//! capped, and values leave the engine through a capped writer, because a sequence may be lazy.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::LazyLock;
+
+use minijinja::value::ValueKind;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, filters, tests};
+use serde_json::Value;
+
+use super::MAX_OUTPUT;
+
+/// Instructions one expression may execute.
+const FUEL: u64 = 20_000;
+
+static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = Environment::empty();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_fuel(Some(FUEL));
+    engine.add_filter("abs", filters::abs);
+    engine.add_filter("default", filters::default);
+    engine.add_filter("first", filters::first);
+    engine.add_filter("float", filters::float);
+    engine.add_filter("int", filters::int);
+    engine.add_filter("join", join);
+    engine.add_filter("last", filters::last);
+    engine.add_filter("length", filters::length);
+    engine.add_filter("lower", filters::lower);
+    engine.add_filter("round", filters::round);
+    engine.add_filter("string", string);
+    engine.add_filter("tojson", tojson);
+    engine.add_filter("trim", filters::trim);
+    engine.add_filter("upper", filters::upper);
+    engine.add_test("defined", tests::is_defined);
+    engine.add_test("none", tests::is_none);
+    engine
+});
+
+/// What the names in expressions stand for; made once for many renderings.
+pub struct Context(minijinja::Value);
+
+impl From<&Value> for Context {
+    fn from(value: &Value) -> Self {
+        Self(minijinja::Value::from_serialize(value))
+    }
+}
+
+pub(super) struct Expression {
+    compiled: minijinja::Expression<'static, 'static>,
+    source: String,
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+impl Expression {
+    pub(super) fn compile(source: &str) -> Result<Self, String> {
+        let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|e| message(source, &e))?;
+        Ok(Self { compiled, source: source.to_owned() })
+    }
+
+    pub(super) fn eval(&self, context: &Context, max_bytes: usize) -> Result<Value, String> {
+        let value = self.compiled.eval(&context.0).map_err(|error| message(&self.source, &error))?;
+        if value.kind() == ValueKind::Undefined {
+            return Err(format!("{{{{ {} }}}}: undefined value", self.source));
+        }
+        json(&value, max_bytes).map_err(|error| message(&self.source, &error))
+    }
+}
+
+/// How a value reads inside text: strings as they are, everything else as compact JSON.
+pub(super) fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn message(source: &str, error: &minijinja::Error) -> String {
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{{{{ {source} }}}}: {}{detail}", error.kind())
+}
+
+fn too_large() -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, "the output is too large")
+}
+
+fn json(value: &minijinja::Value, max_bytes: usize) -> Result<Value, minijinja::Error> {
+    if let Some(text) = value.as_str() {
+        return if text.len() > max_bytes { Err(too_large()) } else { Ok(Value::String(text.to_owned())) };
+    }
+    serde_json::from_slice(&bytes(value, max_bytes)?)
+        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
+}
+
+fn bytes(value: &minijinja::Value, max_bytes: usize) -> Result<Vec<u8>, minijinja::Error> {
+    let mut writer = Capped { bytes: Vec::new(), max_bytes };
+    match serde_json::to_writer(&mut writer, value) {
+        Ok(()) => Ok(writer.bytes),
+        Err(error) if error.is_io() => Err(too_large()),
+        Err(error) => Err(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())),
+    }
+}
+
+struct Capped {
+    bytes: Vec<u8>,
+    max_bytes: usize,
+}
+
+impl Write for Capped {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + buffer.len() > self.max_bytes {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn string(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    json(value, MAX_OUTPUT).map(text_of)
+}
+
+fn tojson(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    let text = bytes(value, MAX_OUTPUT)?;
+    String::from_utf8(text)
+        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
+}
+
+/// Joins what a sequence holds, as text.
+fn join(value: &minijinja::Value, separator: Option<&str>) -> Result<String, minijinja::Error> {
+    if value.kind() != ValueKind::Seq {
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, "join needs a list"));
+    }
+    let mut output = String::new();
+    for (index, item) in value.try_iter()?.enumerate() {
+        if index > 0 {
+            output.push_str(separator.unwrap_or_default());
+        }
+        output.push_str(&string(&item)?);
+        if output.len() > MAX_OUTPUT {
+            return Err(too_large());
+        }
+    }
+    Ok(output)
+}
