@@ -1,1 +1,0 @@
-//! Secrets at rest: envelope encryption under a versioned master key.

@@ -1,0 +1,56 @@
+//! The key file that stands in for `MC_MASTER_KEY`. Only its owner may read it, and it is on the
+//! disk before anything is sealed with it: losing it loses every sealed value.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::KEY_BYTES;
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+
+const MAX_BYTES: u64 = 4096;
+
+/// The text of the file, which is made with a random key when there is none.
+pub(super) fn read_or_create(path: &Path, ids: &Ids) -> Result<SecretString> {
+    let problem = |doing: &str, error: std::io::Error| {
+        Error::internal(format!("the key file {} cannot be {doing}: {error}", path.display()))
+    };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => create(file, path, ids).map_err(|error| problem("made", error))?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => (),
+        Err(error) => return Err(problem("made", error)),
+    }
+
+    let file = File::open(path).map_err(|error| problem("read", error))?;
+    let metadata = file.metadata().map_err(|error| problem("read", error))?;
+    let refuse =
+        |message: String| Err(Error::invalid(path.display().to_string(), "unsafe_key_file", message));
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return refuse("This is not a key file.".to_owned());
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return refuse(format!("Other users can reach the key file: run `chmod 600 {}`.", path.display()));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| problem("read", error))?;
+    Ok(SecretString::from(text.trim()))
+}
+
+fn create(mut file: File, path: &Path, ids: &Ids) -> std::io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    ids.fill(key.as_mut());
+    let text = Zeroizing::new(format!("v1:{}\n", STANDARD.encode(*key)));
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
