@@ -7,3 +7,6 @@ pub mod access_tokens;
 pub mod api_keys;
 pub mod opaque;
 pub mod passwords;
+pub mod permissions;
+pub mod rights;
+pub mod scopes;

@@ -1,0 +1,158 @@
+//! The one table of role × permission. Every operation names one row of it in its type
+//! (`Can<agents::Write>`); what is not in the table is nobody's right.
+
+use entity::identity::membership::Role;
+
+/// A right to do one thing to one kind of resource, usable as a type parameter.
+pub trait Permission: 'static {
+    const ROW: PermissionRow;
+    /// `<resource>:<verb>`, as in scopes and in the answer 403.
+    const NAME: &'static str = Self::ROW.name;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PermissionRow {
+    pub name: &'static str,
+    pub needs: Needs,
+    pub summary: &'static str,
+}
+
+/// Who has a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Members of the tenant with this role or a higher one.
+    Role(Role),
+    /// Administrators of the platform, whatever their role in the tenant.
+    PlatformAdmin,
+}
+
+macro_rules! needs {
+    (PlatformAdmin) => {
+        Needs::PlatformAdmin
+    };
+    ($role:ident) => {
+        Needs::Role(Role::$role)
+    };
+}
+
+macro_rules! permissions {
+    ($($module:ident $resource:literal { $($marker:ident $verb:literal $needs:ident $summary:literal)+ })+) => {
+        $(
+            #[doc = concat!("Permissions on ", $resource, ".")]
+            pub mod $module {
+                use super::*;
+
+                $(
+                    #[doc = $summary]
+                    pub enum $marker {}
+
+                    impl Permission for $marker {
+                        const ROW: PermissionRow = PermissionRow {
+                            name: concat!($resource, ":", $verb),
+                            needs: needs!($needs),
+                            summary: $summary,
+                        };
+                    }
+                )+
+            }
+        )+
+
+        /// Every permission, in the order of the table.
+        pub const ALL: &[PermissionRow] = &[$($($module::$marker::ROW,)+)+];
+    };
+}
+
+permissions! {
+    tenant "tenant" {
+        Read "read" Viewer "Read the current tenant."
+        Write "write" Admin "Change the current tenant."
+    }
+    memberships "memberships" {
+        Read "read" Viewer "List and read who belongs to the tenant."
+        Write "write" Admin "Add and remove members and change their roles."
+    }
+    api_keys "api-keys" {
+        Read "read" Manager "List and read API keys, without their secrets."
+        Write "write" Manager "Create and revoke API keys."
+    }
+    agents "agents" {
+        Read "read" Viewer "List and read agents, their versions and their tools."
+        Write "write" Manager "Create, change and delete agents, bind tools, activate versions."
+        Operate "operate" Operator "Pause and resume agents."
+    }
+    tools "tools" {
+        Read "read" Viewer "List and read tools."
+        Write "write" Manager "Create, change and delete tools."
+        Invoke "invoke" Operator "Call a tool once, outside a run."
+    }
+    integrations "integrations" {
+        Read "read" Manager "List and read integrations, without their credentials."
+        Write "write" Admin "Create, change and delete integrations and set their credentials."
+        Test "test" Manager "Try an integration's connection."
+    }
+    model_prices "model-prices" {
+        Read "read" Viewer "List and read the prices of models."
+        Write "write" Admin "Override the prices of models."
+    }
+    task_definitions "task-definitions" {
+        Read "read" Viewer "List and read task definitions."
+        Write "write" Manager "Create, change and delete task definitions."
+    }
+    task_runs "task-runs" {
+        Read "read" Viewer "List and read runs, their steps and their events."
+        Write "write" Operator "Create and replay runs."
+        Cancel "cancel" Operator "Cancel runs."
+        Retry "retry" Operator "Retry failed runs."
+    }
+    approvals "approvals" {
+        Read "read" Viewer "List and read approvals."
+        Decide "decide" Operator "Approve and reject."
+    }
+    platform "platform" {
+        Tenants "tenants" PlatformAdmin "Create, read and change any tenant."
+    }
+}
+
+/// The permission of that name.
+pub fn find(name: &str) -> Option<&'static PermissionRow> {
+    ALL.iter().find(|row| row.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_well_formed() {
+        let names: BTreeSet<&str> = ALL.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for row in ALL {
+            let (resource, verb) = row.name.split_once(':').unwrap();
+            for part in [resource, verb] {
+                assert!(!part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+            }
+            assert!(row.summary.ends_with('.'));
+            assert_eq!(find(row.name), Some(row));
+        }
+        assert_eq!(find("agents"), None);
+    }
+
+    #[test]
+    fn markers_stand_for_their_rows() {
+        assert_eq!(agents::Write::NAME, "agents:write");
+        assert_eq!(api_keys::Read::ROW.needs, Needs::Role(Role::Manager));
+        assert_eq!(platform::Tenants::ROW.needs, Needs::PlatformAdmin);
+    }
+
+    #[test]
+    fn whoever_may_change_a_resource_may_read_it() {
+        for row in ALL {
+            let Needs::Role(needed) = row.needs else { continue };
+            let resource = row.name.split_once(':').unwrap().0;
+            let read = find(&format!("{resource}:read")).unwrap();
+            assert!(matches!(read.needs, Needs::Role(reader) if reader <= needed), "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a caller may do: the rights of their role, cut down by the scopes of their API key.
+
+use entity::identity::membership::Role;
+
+use super::permissions::{self, Needs, Permission, PermissionRow};
+use super::scopes::Scopes;
+use crate::error::{Error, FieldError, Result};
+
+/// The rights of a signed-in user, or of an API key: then `role` and `is_platform_admin` are those
+/// its maker has now, not those of the time when it was made.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    /// `None` when the user is not an active member of the tenant.
+    pub role: Option<Role>,
+    pub is_platform_admin: bool,
+    /// `None` for a user who signed in with a password.
+    pub scopes: Option<Scopes>,
+}
+
+impl Rights {
+    pub fn allow(&self, permission: &PermissionRow) -> bool {
+        let has = match permission.needs {
+            Needs::Role(needed) => self.role.is_some_and(|role| role >= needed),
+            Needs::PlatformAdmin => self.is_platform_admin,
+        };
+        has && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] naming the permission.
+    pub fn require<P: Permission>(&self) -> Result<()> {
+        if self.allow(&P::ROW) { Ok(()) } else { Err(Error::Forbidden { permission: P::NAME }) }
+    }
+
+    /// Checks that a new API key gets nothing that its maker lacks. `asked` are the entries as the
+    /// user wrote them. A key with scopes cannot make one with `*`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] at each `/scopes/N`, also for an entry that is no permission.
+    pub fn grant(&self, asked: &[String]) -> Result<Scopes> {
+        let scopes = Scopes::parse(asked)?;
+        let may_give = |name: &str| match permissions::find(name) {
+            Some(permission) => self.allow(permission),
+            None => self.scopes.as_ref().is_none_or(|own| *own == Scopes::Everything),
+        };
+        let errors: Vec<_> = asked
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !may_give(name))
+            .map(|(index, _)| {
+                let pointer = format!("/scopes/{index}");
+                FieldError::new(pointer, "exceeds_own_rights", "You do not have this permission yourself.")
+            })
+            .collect();
+        if errors.is_empty() { Ok(scopes) } else { Err(Error::Invalid { errors }) }
+    }
+
+    /// The names of all permissions that these rights hold, in the order of the table.
+    pub fn permissions(&self) -> Vec<&'static str> {
+        permissions::ALL.iter().filter(|row| self.allow(row)).map(|row| row.name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Iterable as _;
+
+    use super::*;
+    use crate::auth::permissions::{agents, platform};
+
+    fn rights(role: Role, scopes: Option<&[&str]>) -> Rights {
+        Rights { role: Some(role), is_platform_admin: false, scopes: scopes.map(Scopes::from_stored) }
+    }
+
+    fn grant(rights: &Rights, asked: &[&str]) -> Result<Scopes> {
+        rights.grant(&asked.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn roles_are_in_the_order_of_their_power() {
+        let order = [Role::Viewer, Role::Operator, Role::Manager, Role::Admin, Role::Owner];
+        assert!(order.is_sorted() && Role::iter().eq(order));
+    }
+
+    #[test]
+    fn every_role_has_exactly_its_rows() {
+        for row in permissions::ALL {
+            for role in Role::iter() {
+                let expected = matches!(row.needs, Needs::Role(needed) if needed <= role);
+                assert_eq!(rights(role, None).allow(row), expected, "{role:?} {}", row.name);
+            }
+        }
+        let count = |role| rights(role, None).permissions().len();
+        let counts: Vec<usize> = Role::iter().map(count).collect();
+        assert!(counts.is_sorted() && counts[0] > 0 && counts[4] == permissions::ALL.len() - 1, "{counts:?}");
+    }
+
+    #[test]
+    fn a_key_has_the_intersection_of_its_scopes_and_its_makers_role() {
+        let key = rights(Role::Operator, Some(&["agents:write", "agents:operate"]));
+        assert_eq!(key.permissions(), ["agents:operate"]);
+        let all = rights(Role::Operator, Some(&["*"]));
+        assert_eq!(all.permissions(), rights(Role::Operator, None).permissions());
+        assert!(rights(Role::Owner, Some(&[])).permissions().is_empty());
+    }
+
+    #[test]
+    fn without_a_membership_only_the_platforms_rights_remain() {
+        let admin = Rights { role: None, is_platform_admin: true, scopes: None };
+        assert_eq!(admin.permissions(), ["platform:tenants"]);
+        assert!(admin.require::<platform::Tenants>().is_ok());
+        assert!(rights(Role::Owner, None).require::<platform::Tenants>().is_err());
+        assert!(matches!(
+            admin.require::<agents::Read>(),
+            Err(Error::Forbidden { permission: "agents:read" })
+        ));
+    }
+
+    #[test]
+    fn nobody_grants_more_than_they_have() {
+        let manager = rights(Role::Manager, None);
+        assert!(grant(&manager, &["agents:write", "*"]).is_ok());
+        let Err(Error::Invalid { errors }) = grant(&manager, &["tools:read", "tenant:write"]) else {
+            panic!("granted a permission of ADMIN");
+        };
+        assert_eq!((errors.len(), errors[0].pointer.as_str()), (1, "/scopes/1"));
+
+        let key = rights(Role::Manager, Some(&["api-keys:write", "agents:read"]));
+        assert!(grant(&key, &["agents:read"]).is_ok());
+        assert!(grant(&key, &["tools:read"]).is_err());
+        assert!(grant(&key, &["*"]).is_err());
+        assert!(grant(&rights(Role::Manager, Some(&["*"])), &["*"]).is_ok());
+    }
+}
