@@ -133,13 +133,10 @@ impl EgressError {
     }
 }
 
-/// rustls errors travel inside an `io::Error`, which leaves them out of the chain of sources.
+/// rustls errors travel inside `io::Error`s, which leave them out of the chain of sources.
 fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
-    cause.is::<rustls::Error>()
-        || cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(|inner| inner.is::<rustls::Error>())
+    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
 }
 
 impl fmt::Display for EgressError {

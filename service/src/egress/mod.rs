@@ -10,6 +10,8 @@ mod breaker;
 mod client;
 mod error;
 mod exchange;
+#[cfg(test)]
+mod hostile;
 mod message;
 mod redirect;
 mod resolver;

@@ -69,3 +69,79 @@ fn only(headers: &HeaderMap, keep: impl Fn(&HeaderName, &HeaderValue) -> bool) -
     let kept = headers.iter().filter(|(name, value)| keep(name, value));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(method: Method, url: &str) -> Hop {
+        let headers = [
+            (header::ACCEPT, HeaderValue::from_static("text/plain")),
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+        ];
+        let body = (method != Method::GET && method != Method::HEAD).then(|| Bytes::from_static(b"x"));
+        Hop { method, url: Url::parse(url).unwrap(), headers: headers.into_iter().collect(), body }
+    }
+
+    fn follow(hop: &Hop, status: u16, location: &str) -> Result<Option<Hop>, EgressError> {
+        let location = HeaderValue::from_str(location).unwrap();
+        next(hop, StatusCode::from_u16(status).unwrap(), Some(&location))
+    }
+
+    #[test]
+    fn methods_follow_the_rules() {
+        for (status, method, expected) in [
+            (301, Method::POST, Method::GET),
+            (302, Method::POST, Method::GET),
+            (301, Method::PUT, Method::PUT),
+            (302, Method::HEAD, Method::HEAD),
+            (303, Method::POST, Method::GET),
+            (303, Method::DELETE, Method::GET),
+            (303, Method::HEAD, Method::HEAD),
+            (307, Method::POST, Method::POST),
+            (308, Method::PATCH, Method::PATCH),
+        ] {
+            let kept = method == expected;
+            let before = hop(method, "https://a.test/b/c");
+            let after = follow(&before, status, "d?e").unwrap().unwrap();
+            assert_eq!((after.method, after.url.as_str()), (expected, "https://a.test/b/d?e"));
+            assert_eq!(after.body, if kept { before.body } else { None }, "{status}");
+            assert_eq!(after.headers.contains_key(header::CONTENT_TYPE), kept, "{status}");
+            assert!(after.headers.contains_key(header::ACCEPT));
+        }
+    }
+
+    #[test]
+    fn other_answers_are_final() {
+        for status in [200, 201, 300, 304, 305, 404] {
+            assert!(follow(&hop(Method::GET, "https://a.test/"), status, "/b").unwrap().is_none());
+        }
+        let unlocated = next(&hop(Method::GET, "https://a.test/"), StatusCode::FOUND, None);
+        assert!(unlocated.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_private_request_is_not_redirected_to_plain_http() {
+        let mut secret = hop(Method::GET, "https://a.test/");
+        assert!(follow(&secret, 302, "http://a.test/").is_ok());
+        secret.headers.insert("x-api-key", HeaderValue::from_static("sesame"));
+        assert!(follow(&secret, 302, "http://a.test/").is_err());
+        assert!(follow(&secret, 302, "https://b.test/").is_ok());
+        assert!(follow(&hop(Method::POST, "https://a.test/"), 307, "http://a.test/").is_err());
+    }
+
+    #[test]
+    fn another_port_or_scheme_is_another_origin() {
+        let mut secret = hop(Method::GET, "http://a.test/");
+        secret.headers.insert(header::AUTHORIZATION, HeaderValue::from_static("sesame"));
+        for (location, kept) in [
+            ("http://a.test:80/x", true),
+            ("http://a.test:81/", false),
+            ("https://a.test/", false),
+            ("http://a.test./", false),
+        ] {
+            let after = follow(&secret, 302, location).unwrap().unwrap();
+            assert_eq!(after.headers.contains_key(header::AUTHORIZATION), kept, "{location}");
+        }
+    }
+}
