@@ -1,12 +1,78 @@
 //! Which rows belong to a tenant: the store in `service::db` reaches no others.
 
 use sea_orm::EntityTrait;
+use sea_orm::prelude::{DateTimeUtc, Uuid};
 
 /// A table whose primary key starts with `tenant_id`.
-pub trait TenantOwned: EntityTrait {
+pub trait TenantOwned: EntityTrait<Model: Send + Sync> {
     /// What one row is called in messages: "task definition".
     const KIND: &'static str;
     const TENANT: Self::Column;
     /// The column that, with the tenant, finds a row (or, for a run's steps and events, its run).
     const ID: Self::Column;
 }
+
+/// A table of a user's objects: they are listed, have a revision for `ETag`, and may be soft-deleted.
+pub trait Record: TenantOwned {
+    const REVISION: Self::Column;
+    const CREATED_AT: Self::Column;
+    const UPDATED_AT: Self::Column;
+    const DELETED_AT: Option<Self::Column>;
+    const METADATA: Option<Self::Column>;
+    /// What `sort=name` and `q=` look at.
+    const NAME: Option<Self::Column>;
+
+    fn id(model: &Self::Model) -> Uuid;
+    fn revision(model: &Self::Model) -> i64;
+    fn updated_at(model: &Self::Model) -> DateTimeUtc;
+    fn name(model: &Self::Model) -> Option<&str>;
+}
+
+/// Implements [`TenantOwned`] for the entity of the calling file.
+macro_rules! tenant_owned {
+    ($kind:literal, $id:ident) => {
+        impl crate::scope::TenantOwned for Entity {
+            const KIND: &'static str = $kind;
+            const TENANT: Column = Column::TenantId;
+            const ID: Column = Column::$id;
+        }
+    };
+}
+
+/// Implements [`TenantOwned`] and [`Record`] for the entity of the calling file.
+macro_rules! record {
+    ($kind:literal, deleted: $deleted:expr, metadata: $metadata:expr, name: $($name:ident)?) => {
+        crate::scope::tenant_owned!($kind, Id);
+
+        impl crate::scope::Record for Entity {
+            const REVISION: Column = Column::Revision;
+            const CREATED_AT: Column = Column::CreatedAt;
+            const UPDATED_AT: Column = Column::UpdatedAt;
+            const DELETED_AT: Option<Column> = $deleted;
+            const METADATA: Option<Column> = $metadata;
+            const NAME: Option<Column> = crate::scope::record!(@column $($name)?);
+
+            fn id(model: &Model) -> Uuid {
+                model.id
+            }
+
+            fn revision(model: &Model) -> i64 {
+                model.revision
+            }
+
+            fn updated_at(model: &Model) -> DateTimeUtc {
+                model.updated_at
+            }
+
+            fn name(model: &Model) -> Option<&str> {
+                crate::scope::record!(@name model $($name)?)
+            }
+        }
+    };
+    (@column) => { None };
+    (@column $name:ident) => { Some(Column::Name) };
+    (@name $model:ident) => {{ let _ = $model; None }};
+    (@name $model:ident $name:ident) => { Some(&$model.$name) };
+}
+
+pub(crate) use {record, tenant_owned};

@@ -2,7 +2,13 @@
 
 pub mod auth;
 pub mod clock;
+pub mod config;
+pub mod core;
+pub mod crud;
+pub mod ctx;
+pub mod db;
 pub mod egress;
+pub mod engine;
 pub mod error;
 pub mod ids;
 pub mod runtime;

@@ -2,8 +2,6 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::scope::TenantOwned;
-
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "agent_version")]
 pub struct Model {
@@ -27,8 +25,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "agent version";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::tenant_owned!("agent version", Id);

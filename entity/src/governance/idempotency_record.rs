@@ -2,8 +2,6 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::scope::TenantOwned;
-
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "idempotency_record")]
 pub struct Model {
@@ -25,8 +23,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "idempotency record";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::tenant_owned!("idempotency record", Id);

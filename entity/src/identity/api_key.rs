@@ -2,8 +2,6 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::scope::TenantOwned;
-
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "api_key")]
 pub struct Model {
@@ -33,8 +31,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "api key";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::record!("API key", deleted: None, metadata: Some(Column::Metadata), name: name);

@@ -4,8 +4,6 @@ use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::scope::TenantOwned;
-
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
 )]
@@ -56,8 +54,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "integration";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::record!("integration", deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::money::Nanos;
-use crate::scope::TenantOwned;
 
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
@@ -70,8 +69,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "run step";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::RunId;
-}
+crate::scope::tenant_owned!("run step", RunId);

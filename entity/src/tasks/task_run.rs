@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::money::Nanos;
-use crate::scope::TenantOwned;
 
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, ToSchema,
@@ -139,8 +138,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "task run";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::tenant_owned!("task run", Id);

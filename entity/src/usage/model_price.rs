@@ -3,7 +3,6 @@
 use sea_orm::entity::prelude::*;
 
 use crate::money::Nanos;
-use crate::scope::TenantOwned;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "model_price")]
@@ -31,8 +30,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl TenantOwned for Entity {
-    const KIND: &'static str = "model price";
-    const TENANT: Column = Column::TenantId;
-    const ID: Column = Column::Id;
-}
+crate::scope::record!("model price", deleted: None, metadata: None, name:);

@@ -1,12 +1,14 @@
 //! Who is calling and what they may do: passwords, tokens, API keys, roles and permissions.
 //!
-//! Nothing here touches the database: what is stored is a hash or a public key, and comes in as an
-//! argument.
+//! What is stored of a credential is a hash, or sealed.
 
 pub mod access_tokens;
 pub mod api_keys;
+mod last_used;
 pub mod opaque;
 pub mod passwords;
 pub mod permissions;
+pub mod principal;
 pub mod rights;
 pub mod scopes;
+pub mod signing;

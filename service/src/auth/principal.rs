@@ -1,0 +1,215 @@
+//! From a credential to a caller with a tenant and rights.
+//!
+//! A verified credential is cached for a second: authentication on the hot path is no query, and a
+//! change of a membership, key or user acts within that second.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use entity::identity::membership::{self, MembershipStatus, Role};
+use entity::identity::tenant::TenantStatus;
+use entity::identity::{api_key, app_user, session, tenant};
+use moka::future::Cache;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use uuid::Uuid;
+
+use super::access_tokens::AccessClaims;
+use super::api_keys;
+use super::opaque::Sha256Hash;
+use super::permissions::Permission;
+use super::rights::Rights;
+use super::scopes::Scopes;
+use crate::clock::Clock;
+use crate::core::Core;
+use crate::ctx::{Actor, Ctx, IdempotencyKey};
+use crate::db::Reason;
+use crate::error::{Error, Result};
+
+const FRESH: Duration = Duration::from_secs(1);
+const MOST_CACHED: u64 = 50_000;
+
+/// A credential as it was sent.
+pub enum Credential {
+    Bearer(String),
+    ApiKey(String),
+}
+
+/// What is known of a request beside its credential.
+#[derive(Clone, Debug)]
+pub struct RequestInfo {
+    pub request_id: String,
+    pub ip: Option<IpAddr>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// An authenticated caller in a tenant.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    pub actor: Actor,
+    pub tenant: Uuid,
+    pub tenant_status: TenantStatus,
+    /// The session of a signed-in user.
+    pub session: Option<Uuid>,
+    pub rights: Rights,
+}
+
+#[derive(Clone)]
+pub struct PrincipalCache {
+    entries: Cache<CacheKey, (Principal, chrono::DateTime<chrono::Utc>)>,
+    clock: Clock,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum CacheKey {
+    Session { id: Uuid, tenant: Uuid },
+    ApiKey([u8; 32]),
+}
+
+impl PrincipalCache {
+    pub fn new(clock: &Clock) -> Self {
+        let entries = Cache::builder().max_capacity(MOST_CACHED).time_to_live(FRESH).build();
+        Self { entries, clock: clock.clone() }
+    }
+
+    /// Forgets everything: for changes made by this node, which then act at once.
+    pub fn clear(&self) {
+        self.entries.invalidate_all();
+    }
+
+    async fn fresh(&self, key: CacheKey) -> Option<Principal> {
+        let (principal, until) = self.entries.get(&key).await?;
+        (self.clock.now() < until).then_some(principal)
+    }
+
+    async fn keep(&self, key: CacheKey, principal: &Principal) {
+        self.entries.insert(key, (principal.clone(), self.clock.after(FRESH))).await;
+    }
+}
+
+impl Principal {
+    /// The context in which the named permission was checked.
+    pub fn authorize<P: Permission>(&self, core: &Core, request: &RequestInfo) -> Result<Ctx> {
+        self.rights.require::<P>()?;
+        Ok(self.ctx(core, request))
+    }
+
+    /// The context of a call that every member may make, such as `GET /v1/whoami`.
+    pub fn ctx(&self, core: &Core, request: &RequestInfo) -> Ctx {
+        Ctx {
+            core: core.clone(),
+            tenant: self.tenant,
+            actor: self.actor,
+            role: self.rights.role.unwrap_or(Role::Viewer),
+            request_id: request.request_id.clone(),
+            idempotency: request.idempotency.clone(),
+        }
+    }
+}
+
+/// # Errors
+/// [`Error::Unauthenticated`] for anything that is not a live credential.
+pub async fn authenticate(core: &Core, credential: Credential) -> Result<Principal> {
+    match credential {
+        Credential::ApiKey(text) => by_key(core, &text).await,
+        Credential::Bearer(text) if api_keys::is_api_key(&text) => by_key(core, &text).await,
+        Credential::Bearer(text) => by_token(core, &text).await,
+    }
+}
+
+async fn by_token(core: &Core, token: &str) -> Result<Principal> {
+    let claims = core.access_tokens.verify(token, core.clock.now())?;
+    let key = CacheKey::Session { id: claims.sid, tenant: claims.tid };
+    if let Some(principal) =
+        core.principals.fresh(key).await.filter(|known| known.actor.user() == Some(claims.sub))
+    {
+        return Ok(principal);
+    }
+    let principal = load_session(core, &claims).await?;
+    core.principals.keep(key, &principal).await;
+    Ok(principal)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a session is found before its tenant is known")]
+async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
+    let ended = || Error::unauthenticated("session_ended", "The session has ended: sign in again.");
+    let db = core.db.system(Reason::SignIn);
+    let found = session::Entity::find_by_id(claims.sid).one(db.connection()).await?.ok_or_else(ended)?;
+    if found.revoked_at.is_some() || found.user_id != claims.sub || found.expires_at <= core.clock.now() {
+        return Err(ended());
+    }
+    let person = person(core, claims.sub, claims.tid).await?.ok_or_else(ended)?;
+    if person.rights.role.is_none() && !person.rights.is_platform_admin {
+        return Err(ended());
+    }
+    Ok(Principal {
+        actor: Actor::User { id: claims.sub },
+        tenant: claims.tid,
+        tenant_status: person.tenant_status,
+        session: Some(claims.sid),
+        rights: person.rights,
+    })
+}
+
+async fn by_key(core: &Core, text: &str) -> Result<Principal> {
+    let hash = api_keys::parse(text)?;
+    let key = CacheKey::ApiKey(*hash.as_bytes());
+    if let Some(principal) = core.principals.fresh(key).await {
+        return Ok(principal);
+    }
+    let principal = load_key(core, &hash).await?;
+    core.principals.keep(key, &principal).await;
+    Ok(principal)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a key is found before its tenant is known")]
+async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
+    let refused = || api_keys::API_KEY.invalid();
+    let now = core.clock.now();
+    let db = core.db.system(Reason::SignIn);
+    let key = api_key::Entity::find()
+        .filter(api_key::Column::Hash.eq(hash.as_bytes().to_vec()))
+        .one(db.connection())
+        .await?
+        .filter(|key| {
+            hash.matches(&key.hash) && key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now)
+        })
+        .ok_or_else(refused)?;
+    let maker = person(core, key.created_by, key.tenant_id).await?.ok_or_else(refused)?;
+    let scopes: Vec<String> = serde_json::from_value(key.scopes).map_err(Error::internal)?;
+    super::last_used::note(core, key.tenant_id, key.id, key.last_used_at).await?;
+    Ok(Principal {
+        actor: Actor::ApiKey { id: key.id, created_by: key.created_by },
+        tenant: key.tenant_id,
+        tenant_status: maker.tenant_status,
+        session: None,
+        rights: Rights { scopes: Some(Scopes::from_stored(&scopes)), ..maker.rights },
+    })
+}
+
+struct Person {
+    rights: Rights,
+    tenant_status: TenantStatus,
+}
+
+/// What an active user may do in a tenant now; `None` when the user or the tenant is no more.
+#[expect(clippy::disallowed_methods, reason = "rights are resolved before a scope exists")]
+async fn person(core: &Core, user: Uuid, tenant: Uuid) -> Result<Option<Person>> {
+    let db = core.db.system(Reason::SignIn);
+    let user = app_user::Entity::find_by_id(user).one(db.connection()).await?;
+    let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
+    let Some(tenant) = tenant::Entity::find_by_id(tenant).one(db.connection()).await? else {
+        return Ok(None);
+    };
+    let role = membership::Entity::find()
+        .filter(membership::Column::TenantId.eq(tenant.id))
+        .filter(membership::Column::UserId.eq(user.id))
+        .filter(membership::Column::Status.eq(MembershipStatus::Active))
+        .one(db.connection())
+        .await?
+        .map(|membership| membership.role);
+    let is_platform_admin = user.platform_role == app_user::PlatformRole::Admin;
+    Ok(Some(Person {
+        rights: Rights { role, is_platform_admin, scopes: None },
+        tenant_status: tenant.status,
+    }))
+}

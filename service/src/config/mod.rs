@@ -1,0 +1,42 @@
+//! The configuration of a process, validated before anything starts. It has no `Debug`, because it
+//! holds secrets.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::db::DatabaseConfig;
+use crate::egress;
+use crate::engine::EngineSettings;
+
+#[derive(Clone)]
+pub struct Config {
+    pub database: DatabaseConfig,
+    /// Where the embedded database, the key file and the node's identity are kept.
+    pub data_dir: PathBuf,
+    pub master_key: Option<SecretString>,
+    /// The platform administrator made at the first start on an empty database.
+    pub admin_email: Option<String>,
+    pub admin_password: Option<SecretString>,
+    /// How many passwords are hashed at once.
+    pub password_permits: usize,
+    /// `iss` and `aud` of access tokens.
+    pub issuer: String,
+    pub engine: EngineSettings,
+    pub egress: egress::Policy,
+    /// The provider of models that name no integration.
+    pub default_provider: Option<DefaultProvider>,
+}
+
+/// `OPENAI_API_KEY` and `OPENAI_BASE_URL`.
+#[derive(Clone)]
+pub struct DefaultProvider {
+    pub base_url: url::Url,
+    pub api_key: Option<SecretString>,
+}
+
+impl Config {
+    pub fn master_key_file(&self) -> PathBuf {
+        self.data_dir.join("master.key")
+    }
+}

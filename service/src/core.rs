@@ -1,0 +1,86 @@
+//! Everything one process shares: opened once, cloned cheaply, handed to every call.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use crate::auth::access_tokens::AccessTokens;
+use crate::auth::passwords::Passwords;
+use crate::auth::principal::PrincipalCache;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Db;
+use crate::egress::Egress;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::ids::Ids;
+use crate::schema::SchemaCache;
+use crate::secrets::MasterKeys;
+
+#[derive(Clone)]
+pub struct Core(Arc<Parts>);
+
+pub struct Parts {
+    pub config: Config,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub db: Db,
+    pub keys: MasterKeys,
+    pub cursor_key: [u8; 32],
+    pub passwords: Passwords,
+    pub access_tokens: AccessTokens,
+    pub principals: PrincipalCache,
+    pub egress: Egress,
+    pub schemas: SchemaCache,
+    pub engine: Engine,
+}
+
+impl Deref for Core {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Time and ids, which tests replace.
+#[derive(Clone)]
+pub struct World {
+    pub clock: Clock,
+    pub ids: Ids,
+}
+
+impl World {
+    pub fn real() -> Self {
+        let clock = Clock::system();
+        Self { ids: Ids::random(clock.clone()), clock }
+    }
+}
+
+impl Core {
+    /// Opens the database, brings its schema up to date and loads the keys. Nothing runs yet.
+    pub async fn open(config: Config, world: World) -> Result<Self> {
+        let World { clock, ids } = world;
+        let db = Db::connect(&config.database).await?;
+        db.migrate().await?;
+        let keys = MasterKeys::from_env_or_file(config.master_key.as_ref(), &config.master_key_file(), &ids)?;
+        let cursor_key = *keys.derive("list cursors")?.expose_secret();
+        let access_tokens = crate::auth::signing::load(&db, &keys, &clock, &ids, &config).await?;
+        let parts = Parts {
+            passwords: Passwords::new(ids.clone(), config.password_permits)?,
+            principals: PrincipalCache::new(&clock),
+            egress: Egress::new(config.egress.clone(), clock.clone())?,
+            schemas: SchemaCache::default(),
+            engine: Engine::new(db.clone(), clock.clone(), ids.clone(), config.engine.clone()),
+            config,
+            clock,
+            ids,
+            db,
+            keys,
+            cursor_key,
+            access_tokens,
+        };
+        Ok(Self(Arc::new(parts)))
+    }
+}

@@ -1,0 +1,106 @@
+//! `Idempotency-Key`: the same key and body replay the stored answer for seven days; another body is
+//! refused. The record is written in the transaction of the effect, so the two cannot part.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use entity::governance::idempotency_record::{Column, Entity, Model};
+use sea_orm::ColumnTrait as _;
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::ctx::{Ctx, IdempotencyKey};
+use crate::db::{TenantTx, Violation, on_violation};
+use crate::error::{Error, Result};
+use crate::secrets::Place;
+
+pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Whether this call is the first with its key.
+pub enum Once<V> {
+    /// It was done before: the answer of then.
+    Replay(V),
+    First(OnceTx),
+}
+
+/// A transaction whose commit also stores the answer under the caller's key, if there is one.
+pub struct OnceTx {
+    tx: TenantTx,
+    ctx: Ctx,
+}
+
+impl Deref for OnceTx {
+    type Target = TenantTx;
+
+    fn deref(&self) -> &TenantTx {
+        &self.tx
+    }
+}
+
+impl OnceTx {
+    pub async fn finish<V: Serialize + Sync>(self, answer: &V) -> Result<()> {
+        if let Some(key) = &self.ctx.idempotency {
+            let taken = Error::conflict(
+                "idempotency_in_flight",
+                "A request with this Idempotency-Key is being executed.",
+            );
+            let record = record(&self.ctx, key, answer)?;
+            self.tx.insert::<Entity>(record).await.map_err(on_violation(Violation::Unique, taken))?;
+        }
+        self.tx.commit().await
+    }
+}
+
+impl Ctx {
+    /// Opens the transaction of a POST, or finds the answer of an earlier one with the same key.
+    pub async fn begin_once<V: DeserializeOwned>(&self) -> Result<Once<V>> {
+        if let Some(answer) = self.replay().await? {
+            return Ok(Once::Replay(answer));
+        }
+        Ok(Once::First(OnceTx { tx: self.db().begin().await?, ctx: self.clone() }))
+    }
+
+    /// The answer stored under the caller's key.
+    pub async fn replay<V: DeserializeOwned>(&self) -> Result<Option<V>> {
+        let Some(key) = &self.idempotency else { return Ok(None) };
+        let found = self
+            .db()
+            .find::<Entity>()
+            .filter(Column::Principal.eq(self.actor.to_string()))
+            .filter(Column::Route.eq(key.route.as_str()))
+            .filter(Column::Key.eq(key.key.as_str()))
+            .filter(Column::ExpiresAt.gt(self.core.clock.now()))
+            .one()
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        if found.fingerprint != key.fingerprint {
+            let message = "This key was used with another request: use a new key for a new request.";
+            return Err(Error::invalid("Idempotency-Key", "idempotency_key_reused", message));
+        }
+        let sealed = found.answer.unwrap_or_default();
+        let plain = self.core.keys.open(&place(self, found.id), &sealed)?;
+        serde_json::from_slice(plain.expose_secret()).map(Some).map_err(Error::internal)
+    }
+}
+
+/// The row that keeps `answer`; sealed, because an answer may show a secret once.
+pub(crate) fn record<V: Serialize>(ctx: &Ctx, key: &IdempotencyKey, answer: &V) -> Result<Model> {
+    let id = ctx.core.ids.next();
+    let plain = serde_json::to_vec(answer).map_err(Error::internal)?;
+    Ok(Model {
+        tenant_id: ctx.tenant,
+        id,
+        principal: ctx.actor.to_string(),
+        route: key.route.clone(),
+        key: key.key.clone(),
+        fingerprint: key.fingerprint.to_vec(),
+        answer: Some(ctx.core.keys.seal(&place(ctx, id), &plain)?),
+        created_at: ctx.core.clock.now(),
+        expires_at: ctx.core.clock.after(KEPT),
+    })
+}
+
+fn place(ctx: &Ctx, row: uuid::Uuid) -> Place {
+    Place { tenant: ctx.tenant, table: "idempotency_record", column: "answer", row }
+}

@@ -1,0 +1,66 @@
+//! The context of one call: who calls, in which tenant. Only a checked credential makes one, and
+//! without one there is no data.
+
+use std::fmt;
+
+use entity::identity::membership::Role;
+use uuid::Uuid;
+
+use crate::core::Core;
+use crate::db::TenantDb;
+
+#[derive(Clone)]
+pub struct Ctx {
+    pub core: Core,
+    pub tenant: Uuid,
+    pub actor: Actor,
+    /// The caller's role in the tenant; for a key, its maker's.
+    pub role: Role,
+    pub request_id: String,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Actor {
+    User { id: Uuid },
+    ApiKey { id: Uuid, created_by: Uuid },
+    System,
+}
+
+/// As it is stored: `user:<id>`, `api-key:<id>`, `system`.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { id } => write!(f, "user:{id}"),
+            Self::ApiKey { id, .. } => write!(f, "api-key:{id}"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+impl Actor {
+    /// The person behind the call; none behind the system's own acts.
+    pub fn user(self) -> Option<Uuid> {
+        match self {
+            Self::User { id } | Self::ApiKey { created_by: id, .. } => Some(id),
+            Self::System => None,
+        }
+    }
+}
+
+/// The caller's `Idempotency-Key` with the route it was used on.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// `POST /v1/agents`.
+    pub route: String,
+    /// SHA-256 of method, path, query and body.
+    pub fingerprint: [u8; 32],
+}
+
+impl Ctx {
+    pub fn db(&self) -> TenantDb {
+        self.core.db.tenant(self.tenant)
+    }
+}

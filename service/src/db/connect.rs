@@ -1,0 +1,159 @@
+//! Opening the database with the settings that its promises need: a 2xx means durable storage.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
+    Statement,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Db, Dialect, Pools};
+use crate::error::{Error, Result};
+
+/// SQLite below this can lose committed writes in a checkpoint race.
+const SQLITE_MINIMUM: (u32, u32, u32) = (3, 51, 3);
+const SQLITE_READERS: u32 = 6;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A burst on SQLite waits for the one writer; shedding happens before this.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the state is kept: `sqlite://path` or `postgres://…`.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    pub url: SecretString,
+    /// Size of the PostgreSQL pool.
+    pub max_connections: u32,
+}
+
+impl Db {
+    pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
+        let url = config.url.expose_secret();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            sqlite(Path::new(path.trim_start_matches("//"))).await
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            postgres(url, config.max_connections).await
+        } else {
+            Err(Error::internal("DATABASE_URL must start with sqlite:// or postgres://"))
+        }
+    }
+}
+
+async fn sqlite(path: &Path) -> Result<Db> {
+    let file = path.to_str().map(|text| text.split('?').next().unwrap_or(text)).unwrap_or_default();
+    if file.is_empty() || file.contains(":memory:") {
+        return Err(Error::internal(
+            "DATABASE_URL must name a SQLite file, such as sqlite://data/mission-control.db",
+        ));
+    }
+    let path = PathBuf::from(file);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(Error::internal)?;
+    }
+    let lock = lock(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .foreign_keys(true)
+        .statement_cache_capacity(500)
+        .pragma("cache_size", "-65536")
+        .pragma("mmap_size", "268435456")
+        .pragma("temp_store", "MEMORY");
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+        .connect_with(options.clone())
+        .await
+        .map_err(Error::internal)?;
+    let reader = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.pragma("query_only", "ON"));
+    let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
+    refuse_old_sqlite(&writer).await?;
+    let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(reader);
+    Ok(Db { inner: Arc::new(Pools { writer, reader, dialect: Dialect::Sqlite, _lock: Some(lock) }) })
+}
+
+/// Two servers on one file would each believe to be alone; the second is refused.
+fn lock(database: &Path) -> Result<std::fs::File> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let file = std::fs::File::create(PathBuf::from(path)).map_err(Error::internal)?;
+    file.try_lock().map_err(|_| {
+        Error::internal(format!(
+            "another process serves {}: stop it, or use PostgreSQL to run several nodes",
+            database.display()
+        ))
+    })?;
+    Ok(file)
+}
+
+async fn refuse_old_sqlite(connection: &DatabaseConnection) -> Result<()> {
+    let row = connection
+        .query_one_raw(Statement::from_string(DbBackend::Sqlite, "SELECT sqlite_version() AS version"))
+        .await
+        .map_err(Error::internal)?;
+    let version: String =
+        row.map(|row| row.try_get("", "version")).transpose().map_err(Error::internal)?.unwrap_or_default();
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if found < SQLITE_MINIMUM {
+        return Err(Error::internal(format!(
+            "SQLite {version} can lose committed writes: 3.51.3 or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
+    // The parser's error repeats the URL, and with it the password.
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::internal("DATABASE_URL is not a valid PostgreSQL URL"))?
+        .application_name("mission-control")
+        .options([
+            ("idle_in_transaction_session_timeout", "30s"),
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "10s"),
+            // A generic plan made while the queue was empty would scan it for ever.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("jit", "off"),
+        ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .min_connections(2)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .map_err(Error::internal)?;
+    refuse_unsafe_postgres(&pool).await?;
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    let pools =
+        Pools { writer: connection.clone(), reader: connection, dialect: Dialect::Postgres, _lock: None };
+    Ok(Db { inner: Arc::new(pools) })
+}
+
+async fn refuse_unsafe_postgres(pool: &sea_orm::sqlx::PgPool) -> Result<()> {
+    for setting in ["fsync", "full_page_writes"] {
+        let value: String = sea_orm::sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(pool)
+            .await
+            .map_err(Error::internal)?;
+        if value != "on" {
+            return Err(Error::internal(format!(
+                "PostgreSQL runs with {setting} = {value}: turn it on, or work is lost in a crash"
+            )));
+        }
+    }
+    Ok(())
+}

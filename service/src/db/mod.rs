@@ -1,0 +1,62 @@
+//! Connections and the tenant-scoped store. Nothing outside this room sees a raw connection, and
+//! [`dialect`] is the only file that knows which database it talks to.
+
+mod connect;
+pub mod dialect;
+mod failure;
+mod migrate;
+mod store;
+mod system;
+
+use std::sync::Arc;
+
+use sea_orm::DatabaseConnection;
+use uuid::Uuid;
+
+pub use connect::DatabaseConfig;
+pub use dialect::{Column, ColumnType, Dialect};
+pub use failure::{Violation, on_violation};
+pub use store::{Query, Store, TenantDb, TenantTx};
+pub use system::{Reason, SystemDb, SystemTx};
+
+use crate::error::Result;
+
+/// The database: on SQLite one writing connection and several reading ones, on PostgreSQL one pool.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Pools>,
+}
+
+struct Pools {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    dialect: Dialect,
+    /// Held while the process lives: one server a SQLite file.
+    _lock: Option<std::fs::File>,
+}
+
+impl Db {
+    pub fn dialect(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    /// The rows of one tenant, for reading; [`TenantDb::begin`] writes.
+    pub fn tenant(&self, tenant: Uuid) -> TenantDb {
+        Store::new(tenant, self.clone(), self.inner.reader.clone())
+    }
+
+    /// The one escape from tenant scope, for the engine and the sign-in path.
+    pub fn system(&self, reason: Reason) -> SystemDb {
+        SystemDb::new(self.clone(), reason)
+    }
+
+    /// Brings the schema up to date. Nodes that start together take turns.
+    pub async fn migrate(&self) -> Result<()> {
+        migrate::up(self).await
+    }
+
+    /// Whether every migration of this binary is applied.
+    pub async fn is_migrated(&self) -> Result<bool> {
+        migrate::is_current(self).await
+    }
+}

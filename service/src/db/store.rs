@@ -1,0 +1,181 @@
+//! The tenant-scoped store. It owns its connection and is no `ConnectionTrait`: a query that is not
+//! filtered by the tenant cannot be run through it, because it does not compile.
+
+use entity::scope::TenantOwned;
+use sea_orm::sea_query::IntoCondition;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait as _, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, Order, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
+    QuerySelect as _, Select, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
+    Value,
+};
+use uuid::Uuid;
+
+use super::{Db, Dialect};
+use crate::error::{Error, Result};
+
+/// One tenant's rows, seen through a connection or a transaction.
+pub struct Store<C> {
+    tenant: Uuid,
+    db: Db,
+    connection: C,
+}
+
+/// Reads, each on a connection of its own.
+pub type TenantDb = Store<DatabaseConnection>;
+/// Reads and writes of one transaction; dropped without [`TenantTx::commit`], it is rolled back.
+pub type TenantTx = Store<DatabaseTransaction>;
+
+impl<C> Store<C> {
+    pub(super) fn new(tenant: Uuid, db: Db, connection: C) -> Self {
+        Self { tenant, db, connection }
+    }
+
+    pub fn tenant(&self) -> Uuid {
+        self.tenant
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.db.dialect()
+    }
+}
+
+impl TenantDb {
+    pub async fn begin(&self) -> Result<TenantTx> {
+        Ok(Store::new(self.tenant, self.db.clone(), begin(&self.db).await?))
+    }
+}
+
+/// Opens the only kind of write transaction there is. SQLite takes its write lock at once, because
+/// a read that turns into a write fails without waiting. The task of its own keeps a begin that is no
+/// longer wanted from being dropped half-way: sqlx 0.9 would return that connection to the pool
+/// inside an open transaction.
+pub(super) async fn begin(db: &Db) -> Result<DatabaseTransaction> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let writer = db.inner.writer.clone();
+    let begun = tokio::spawn(async move { writer.begin_with_options(options).await });
+    Ok(begun.await.map_err(Error::internal)??)
+}
+
+impl<C: ConnectionTrait> Store<C> {
+    pub fn find<E: TenantOwned>(&self) -> Query<'_, C, E> {
+        Query {
+            connection: &self.connection,
+            select: <E as EntityTrait>::find().filter(E::TENANT.eq(self.tenant)),
+        }
+    }
+
+    pub async fn get<E: TenantOwned>(&self, id: Uuid) -> Result<Option<E::Model>> {
+        self.find::<E>().filter(E::ID.eq(id)).one().await
+    }
+
+    /// Raw SQL for the few hot paths. `$1` is always the tenant, and the text must say `tenant_id = $1`.
+    pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
+        self.connection.query_all_raw(self.statement(sql, values)?).await
+    }
+
+    fn statement(&self, sql: &str, values: Vec<Value>) -> Result<Statement, DbErr> {
+        if !sql.contains("tenant_id = $1") {
+            return Err(DbErr::Custom("a scoped statement must be bound to its tenant".to_owned()));
+        }
+        let values = std::iter::once(Value::from(self.tenant)).chain(values);
+        Ok(Statement::from_sql_and_values(self.db.dialect().backend(), sql, values))
+    }
+}
+
+impl TenantTx {
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.connection.commit().await?)
+    }
+
+    pub async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64, DbErr> {
+        Ok(self.connection.execute_raw(self.statement(sql, values)?).await?.rows_affected())
+    }
+
+    /// Inserts a row of this tenant, whatever tenant the given one names.
+    pub async fn insert<E>(&self, row: E::Model) -> Result<E::Model, DbErr>
+    where
+        E: TenantOwned,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+        E::ActiveModel: Send,
+    {
+        let mut row = row.into_active_model().reset_all();
+        row.set(E::TENANT, self.tenant.into());
+        E::insert(row).exec_with_returning(&self.connection).await
+    }
+
+    /// Writes the set columns of `changes` where the row is this tenant's, has this id and fulfils
+    /// `guard`. `None` when there is no such row.
+    pub async fn update<E>(
+        &self,
+        id: Uuid,
+        guard: impl IntoCondition,
+        changes: E::ActiveModel,
+    ) -> Result<Option<E::Model>, DbErr>
+    where
+        E: TenantOwned,
+    {
+        let rows = E::update_many()
+            .set(changes)
+            .filter(E::TENANT.eq(self.tenant))
+            .filter(E::ID.eq(id))
+            .filter(guard.into_condition())
+            .exec_with_returning(&self.connection)
+            .await?;
+        Ok(rows.into_iter().next())
+    }
+
+    pub async fn delete<E: TenantOwned>(&self, guard: impl IntoCondition) -> Result<u64, DbErr> {
+        let deleted = E::delete_many()
+            .filter(E::TENANT.eq(self.tenant))
+            .filter(guard.into_condition())
+            .exec(&self.connection)
+            .await?;
+        Ok(deleted.rows_affected)
+    }
+}
+
+/// A select that already carries the tenant's filter.
+pub struct Query<'a, C, E: EntityTrait> {
+    connection: &'a C,
+    select: Select<E>,
+}
+
+impl<C: ConnectionTrait, E: EntityTrait> Query<'_, C, E>
+where
+    E::Model: Send + Sync,
+{
+    #[must_use]
+    pub fn filter(mut self, condition: impl IntoCondition) -> Self {
+        self.select = self.select.filter(condition.into_condition());
+        self
+    }
+
+    #[must_use]
+    pub fn order_by(mut self, column: E::Column, order: Order) -> Self {
+        self.select = self.select.order_by(column, order);
+        self
+    }
+
+    #[must_use]
+    pub fn limit(mut self, rows: u64) -> Self {
+        self.select = self.select.limit(rows);
+        self
+    }
+
+    pub async fn all(self) -> Result<Vec<E::Model>> {
+        Ok(self.select.all(self.connection).await?)
+    }
+
+    pub async fn one(self) -> Result<Option<E::Model>> {
+        Ok(self.select.one(self.connection).await?)
+    }
+
+    /// How many rows there are, counted no further than `cap`.
+    pub async fn count(self, cap: u64) -> Result<u64> {
+        Ok(self.select.limit(cap).count(self.connection).await?)
+    }
+}

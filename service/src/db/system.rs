@@ -1,0 +1,87 @@
+//! The one escape from tenant scope. A rule test lists who takes it, and the list may only shrink.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, Value};
+
+use super::{Db, Dialect, store};
+use crate::error::Result;
+
+/// Why a query may look at every tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The engine claims, renews and recovers runs of all tenants.
+    Engine,
+    /// A credential names its tenant only after it was found.
+    SignIn,
+    /// Platform administrators create and list tenants.
+    Platform,
+    /// Readiness, migrations and the database's clock.
+    Operations,
+}
+
+pub struct SystemDb {
+    db: Db,
+    _reason: Reason,
+}
+
+impl SystemDb {
+    pub(super) fn new(db: Db, reason: Reason) -> Self {
+        Self { db, _reason: reason }
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.db.dialect()
+    }
+
+    /// For reading; on SQLite writing through it is refused.
+    pub fn connection(&self) -> &impl ConnectionTrait {
+        &self.db.inner.reader
+    }
+
+    pub async fn begin(&self) -> Result<SystemTx> {
+        Ok(SystemTx { dialect: self.db.dialect(), transaction: store::begin(&self.db).await? })
+    }
+
+    pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
+        let statement = Statement::from_sql_and_values(self.db.dialect().backend(), sql, values);
+        self.db.inner.reader.query_all_raw(statement).await
+    }
+}
+
+pub struct SystemTx {
+    dialect: Dialect,
+    transaction: DatabaseTransaction,
+}
+
+impl SystemTx {
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub fn connection(&self) -> &impl ConnectionTrait {
+        &self.transaction
+    }
+
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
+        let statement = Statement::from_sql_and_values(self.dialect.backend(), sql, values);
+        self.transaction.query_all_raw(statement).await
+    }
+
+    pub async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<ExecResult, DbErr> {
+        let statement = Statement::from_sql_and_values(self.dialect.backend(), sql, values);
+        self.transaction.execute_raw(statement).await
+    }
+}
+
+impl SystemTx {
+    /// Lets one node at a time do what `name` stands for, until the transaction ends.
+    pub async fn lock(&self, name: &str) -> Result<(), DbErr> {
+        if let Some(sql) = self.dialect.named_lock() {
+            self.query(sql, vec![name.into()]).await?;
+        }
+        Ok(())
+    }
+}
