@@ -6,6 +6,8 @@
 mod error;
 mod message;
 pub mod mock;
+pub mod openai;
+mod sse;
 mod usage;
 
 use std::time::Duration;
@@ -17,6 +19,7 @@ use serde_json::Value;
 pub use error::{ModelError, ModelErrorKind};
 pub use message::{Message, ToolCall, ToolSpec};
 pub use mock::Mock;
+pub use openai::OpenAiCompatible;
 pub use usage::{Usage, estimate_prompt, estimate_tokens};
 
 /// One turn asked of a model.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Message, ModelRequest};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Usage {
     /// Prompt tokens that came from no cache and went into none.
     pub input: i64,
