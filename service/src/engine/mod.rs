@@ -1,6 +1,7 @@
 //! The durable run engine: claim, lease, dispatch, retry, timers, recovery.
 
 mod attempt;
+pub mod policy;
 
 use std::time::Duration;
 
