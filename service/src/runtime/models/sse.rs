@@ -108,11 +108,11 @@ mod tests {
         (name.to_owned(), data.to_owned())
     }
 
-    const STREAM: &str = "\u{feff}: hello\r\ndata: grüße 🦀\r\n\r\nevent:error\rdata:one\rdata:  two\rdata\r\r\
+    const STREAM: &str = "\u{feff}: hello\r\ndata: grüße\r\ndata: 🦀\r\n\r\nevent:error\rdata:one\rdata:  two\rdata\r\r\
         id: 7\nretry: 5\n\nevent: ping\n\nunknown: x\ndata: [DONE]";
 
     fn expected() -> Vec<(String, String)> {
-        vec![event("", "grüße 🦀"), event("error", "one\n two\n"), event("", "[DONE]")]
+        vec![event("", "grüße\n🦀"), event("error", "one\n two\n"), event("", "[DONE]")]
     }
 
     #[test]

@@ -212,6 +212,13 @@ fn finish_reason_null_at_the_end() {
 }
 
 #[test]
+fn final_usage_without_done_or_finish_reason() {
+    let usage = json!({"prompt_tokens": 3, "completion_tokens": 1});
+    let reply = decode(&events(&[content("x"), json!({"choices": null, "usage": usage})])).unwrap();
+    assert_eq!((reply.content.as_deref(), reply.stop_reason), (Some("x"), StopReason::EndTurn));
+}
+
+#[test]
 fn neither_done_nor_finish_reason_is_a_broken_connection() {
     let error = decode(&events(&[content("x")])).unwrap_err();
     assert_eq!((error.kind, error.is_retryable()), (ModelErrorKind::Network, true));
