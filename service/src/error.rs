@@ -23,6 +23,11 @@ impl FieldError {
     }
 }
 
+/// One step down a JSON pointer (RFC 6901), escaped.
+pub fn pointer_to(parent: &str, step: impl ToString) -> String {
+    format!("{parent}/{}", step.to_string().replace('~', "~0").replace('/', "~1"))
+}
+
 #[derive(Debug)]
 pub enum Error {
     /// No credential, or one that is not valid. 401.

@@ -1,5 +1,6 @@
 //! Everything Mission Control does, without HTTP. See ARCHITECTURE.md for the rooms.
 
+pub mod agents;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -14,4 +15,5 @@ pub mod ids;
 pub mod runtime;
 pub mod schema;
 pub mod secrets;
+pub mod tasks;
 pub mod templates;

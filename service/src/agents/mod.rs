@@ -1,0 +1,9 @@
+//! Agents: what they do, in immutable versions; their tools and the policy of their use.
+
+pub mod agent_config;
+pub mod snapshot;
+pub mod tool_policy;
+
+pub use agent_config::{AgentConfig, AgentLimits};
+pub use snapshot::{AgentSnapshot, BoundTool};
+pub use tool_policy::{AgentToolConfig, Condition, ToolPolicy};

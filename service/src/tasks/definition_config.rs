@@ -1,0 +1,66 @@
+//! How a task's runs are checked, retried, timed and ordered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::engine::policy::{OnWorkerLost, RetryPolicy, RunPolicy, Timeouts};
+use crate::error::Result;
+use crate::schema::Schema;
+use crate::templates::Template;
+
+/// Stored in `task_definition.config`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DefinitionConfig {
+    /// JSON Schema that a run's input has to fit.
+    #[schema(required, value_type = Option<Object>)]
+    pub input_schema: Option<Value>,
+    /// JSON Schema that a run's output has to fit.
+    #[schema(required, value_type = Option<Object>)]
+    pub output_schema: Option<Value>,
+    #[validate(nested)]
+    pub retry: RetryPolicy,
+    #[validate(nested)]
+    pub timeouts: Timeouts,
+    /// Higher runs first.
+    #[validate(range(min = -100, max = 100))]
+    #[schema(minimum = -100, maximum = 100)]
+    pub priority: i32,
+    pub on_worker_lost: OnWorkerLost,
+    /// A template of the tool's arguments over the run's `input`: `{"city": "{{ input.city }}"}`.
+    /// Without one the input is the arguments.
+    #[schema(required, value_type = Option<Object>)]
+    pub arguments: Option<Value>,
+}
+
+impl DefinitionConfig {
+    /// Compiles the schemas and the template.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Invalid`] under `pointer`.
+    pub fn check(&self, pointer: &str) -> Result<()> {
+        if let Some(schema) = &self.input_schema {
+            Schema::compile(schema, &format!("{pointer}/inputSchema"))?;
+        }
+        if let Some(schema) = &self.output_schema {
+            Schema::compile(schema, &format!("{pointer}/outputSchema"))?;
+        }
+        if let Some(arguments) = &self.arguments {
+            Template::check(arguments, &format!("{pointer}/arguments"))?;
+        }
+        Ok(())
+    }
+
+    /// What a run of this definition carries with it.
+    pub fn run_policy(&self) -> RunPolicy {
+        RunPolicy {
+            retry: self.retry.clone(),
+            timeouts: self.timeouts,
+            on_worker_lost: self.on_worker_lost,
+            output_schema: self.output_schema.clone(),
+            arguments: self.arguments.clone(),
+        }
+    }
+}
