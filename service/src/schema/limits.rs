@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::error::{Error, FieldError};
+use crate::error::{Error, FieldError, pointer_to};
 
 /// Bytes of the schema as compact JSON.
 const MAX_BYTES: usize = 64 * 1024;
@@ -38,14 +38,15 @@ impl Walk {
         }
         match value {
             Value::Object(members) => members.iter().try_for_each(|(key, member)| {
-                self.at(&key.replace('~', "~0").replace('/', "~1"), |walk| {
+                self.at(key, |walk| {
                     walk.keyword(key, member)?;
                     walk.value(member, depth + 1)
                 })
             }),
-            Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-                self.at(&index.to_string(), |walk| walk.value(item, depth + 1))
-            }),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, item)| self.at(index, |walk| walk.value(item, depth + 1))),
             _ => Ok(()),
         }
     }
@@ -75,12 +76,11 @@ impl Walk {
         Ok(())
     }
 
-    fn at<T>(&mut self, step: &str, f: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.path.len();
-        self.path.push('/');
-        self.path.push_str(step);
+    fn at<T>(&mut self, step: impl ToString, f: impl FnOnce(&mut Self) -> T) -> T {
+        let here = pointer_to(&self.path, step);
+        let parent = std::mem::replace(&mut self.path, here);
         let result = f(self);
-        self.path.truncate(length);
+        self.path = parent;
         result
     }
 

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub use self::engine::Context;
 pub use self::text::Text;
-use crate::error::{Error, FieldError};
+use crate::error::{Error, FieldError, pointer_to};
 
 /// Bytes of everything one rendering makes, keys and literals included.
 pub const MAX_OUTPUT: usize = 256 * 1024;
@@ -109,14 +109,14 @@ impl Node {
                 items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| Self::compile(item, &step(pointer, index), depth + 1, errors))
+                    .map(|(index, item)| Self::compile(item, &pointer_to(pointer, index), depth + 1, errors))
                     .collect(),
             ),
             Value::Object(members) => Self::Object(
                 members
                     .iter()
                     .map(|(key, member)| {
-                        (key.clone(), Self::compile(member, &step(pointer, key), depth + 1, errors))
+                        (key.clone(), Self::compile(member, &pointer_to(pointer, key), depth + 1, errors))
                     })
                     .collect(),
             ),
@@ -135,22 +135,17 @@ impl Node {
             Self::Array(items) => items
                 .iter()
                 .enumerate()
-                .map(|(index, item)| item.render(context, budget, &step(pointer, index)))
+                .map(|(index, item)| item.render(context, budget, &pointer_to(pointer, index)))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::Array),
             Self::Object(members) => members
                 .iter()
                 .map(|(key, member)| {
                     budget.take(key.len()).map_err(here)?;
-                    Ok((key.clone(), member.render(context, budget, &step(pointer, key))?))
+                    Ok((key.clone(), member.render(context, budget, &pointer_to(pointer, key))?))
                 })
                 .collect::<Result<Map<_, _>, _>>()
                 .map(Value::Object),
         }
     }
-}
-
-/// One step down a JSON pointer (RFC 6901).
-fn step(pointer: &str, step: impl ToString) -> String {
-    format!("{pointer}/{}", step.to_string().replace('~', "~0").replace('/', "~1"))
 }

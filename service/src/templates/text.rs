@@ -46,19 +46,18 @@ impl Text {
         }
     }
 
-    /// The text with each expression's value passed through `escape`; literal text stays as it is.
-    pub fn render_escaped(
+    /// The text with each expression's value written by `write`; literal text stays as it is.
+    pub fn render_with(
         &self,
         context: &Context,
-        escape: impl Fn(&str) -> Result<String, String>,
+        write: impl Fn(Value) -> Result<String, String>,
     ) -> Result<String, String> {
         let mut output = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(text) => output.push_str(text),
                 Part::Expression(expression) => {
-                    let value = expression.eval(context, MAX_OUTPUT)?;
-                    output.push_str(&escape(&engine::text_of(value))?);
+                    output.push_str(&write(expression.eval(context, MAX_OUTPUT)?)?);
                 }
             }
             if output.len() > MAX_OUTPUT {
@@ -66,6 +65,19 @@ impl Text {
             }
         }
         Ok(output)
+    }
+
+    /// The text with `placeholder` for each expression: what can be said of it before any value is known.
+    pub fn with_placeholder(&self, placeholder: &str) -> String {
+        let text = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Expression(_) => placeholder.to_owned(),
+        };
+        self.0.iter().map(text).collect()
+    }
+
+    pub fn is_literal(&self) -> bool {
+        !self.0.iter().any(|part| matches!(part, Part::Expression(_)))
     }
 
     pub(super) fn render(&self, context: &Context, budget: &mut Budget) -> Result<Value, String> {
