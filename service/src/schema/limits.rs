@@ -12,6 +12,7 @@ const MAX_DEPTH: usize = 32;
 /// Patterns in one schema, and characters of one.
 const MAX_PATTERNS: usize = 32;
 const MAX_PATTERN_CHARS: usize = 512;
+const DIALECTS: [&str; 4] = ["draft-06", "draft-07", "2019-09", "2020-12"];
 
 pub(super) fn check(schema: &Value, prefix: &str) -> Result<(), Error> {
     if !(schema.is_object() || schema.is_boolean()) {
@@ -39,7 +40,7 @@ impl Walk {
         match value {
             Value::Object(members) => members.iter().try_for_each(|(key, member)| {
                 self.at(key, |walk| {
-                    walk.keyword(key, member)?;
+                    walk.keyword(key, member, depth)?;
                     walk.value(member, depth + 1)
                 })
             }),
@@ -51,10 +52,17 @@ impl Walk {
         }
     }
 
-    fn keyword(&mut self, key: &str, value: &Value) -> Result<(), FieldError> {
+    fn keyword(&mut self, key: &str, value: &Value, depth: usize) -> Result<(), FieldError> {
         match (key, value) {
             ("$ref" | "$dynamicRef" | "$recursiveRef", Value::String(target)) if !target.starts_with('#') => {
                 Err(self.error("remote_ref", "A reference stays within its schema: it starts with #."))
+            }
+            // A schema within the schema would change what its references mean.
+            ("$id", Value::String(_)) if depth > 1 => {
+                Err(self.error("nested_id", "Only the outermost schema has an $id."))
+            }
+            ("$schema", Value::String(dialect)) if !DIALECTS.iter().any(|known| dialect.contains(known)) => {
+                Err(self.error("dialect", "Known dialects are draft-06, draft-07, 2019-09 and 2020-12."))
             }
             ("pattern", Value::String(pattern)) => self.pattern(pattern),
             ("patternProperties", Value::Object(members)) => {

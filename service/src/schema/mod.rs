@@ -2,9 +2,11 @@
 //! that users write.
 //!
 //! Invariant: whatever the schema and the value, compiling and checking are bounded in memory and
-//! time, and touch neither the network nor the file system. See [`limits`] for what is refused.
+//! time, and touch neither the network nor the file system. See [`limits`] and [`cost`] for what is
+//! refused.
 
 mod cache;
+mod cost;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 pub use self::cache::SchemaCache;
+use self::cost::Cost;
 use crate::error::{Error, FieldError};
 
 /// Errors reported for one value.
@@ -27,7 +30,13 @@ const PATTERN_BYTES: usize = 256 * 1024;
 
 /// A compiled schema; cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Schema(Arc<Validator>);
+pub struct Schema(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    validator: Validator,
+    cost: Cost,
+}
 
 impl Schema {
     /// Compiles a schema. `format` is asserted for the formats of the specification and ignored for
@@ -39,6 +48,10 @@ impl Schema {
     /// its own meta-schema or a limit, or refers to anything outside itself.
     pub fn compile(schema: &Value, pointer_prefix: &str) -> Result<Self, Error> {
         limits::check(schema, pointer_prefix)?;
+        let cost = Cost::of(schema).ok_or_else(|| {
+            let message = "The schema applies itself without end, or its references and unions too often.";
+            Error::invalid(pointer_prefix, "too_complex", message)
+        })?;
         jsonschema::options()
             .offline()
             .should_validate_formats(true)
@@ -47,7 +60,7 @@ impl Schema {
                 PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES),
             )
             .build(schema)
-            .map(|validator| Self(Arc::new(validator)))
+            .map(|validator| Self(Arc::new(Compiled { validator, cost })))
             .map_err(|error| Error::Invalid {
                 errors: vec![FieldError::new(
                     format!("{pointer_prefix}{}", error.instance_path()),
@@ -60,10 +73,15 @@ impl Schema {
     /// Checks a value: at most 20 errors, each at `prefix` plus the place in the value, with the
     /// failed keyword as its code. Messages quote the schema, never the value.
     pub fn check(&self, value: &Value, prefix: &str) -> Result<(), Vec<FieldError>> {
-        if self.0.is_valid(value) {
+        let Compiled { validator, cost } = &*self.0;
+        if !cost.allows(value) {
+            let message = "The value is too large or too deep for its recursive or branching schema.";
+            return Err(vec![FieldError::new(prefix, "too_complex", message)]);
+        }
+        if validator.is_valid(value) {
             return Ok(());
         }
-        Err(self.0.iter_errors(value).take(MAX_ERRORS).map(|error| field_error(&error, prefix)).collect())
+        Err(validator.iter_errors(value).take(MAX_ERRORS).map(|error| field_error(&error, prefix)).collect())
     }
 }
 

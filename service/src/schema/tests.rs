@@ -51,7 +51,8 @@ fn an_invalid_schema_names_its_place() {
     assert_eq!(refused(&json!({"properties": {"a": {"pattern": "("}}})).0, "/schema/properties/a/pattern");
     assert_eq!(refused(&json!("object")).0, "/schema");
     assert_eq!(refused(&json!({"$ref": "#/$defs/missing"})).1, "schema");
-    assert_eq!(refused(&json!({"$schema": "https://schemas.example/own"})).1, "schema");
+    assert_eq!(refused(&json!({"$schema": "https://schemas.example/own"})).1, "dialect");
+    assert_eq!(refused(&json!({"properties": {"a": {"$id": "b", "type": "object"}}})).1, "nested_id");
 }
 
 #[test]
@@ -89,6 +90,51 @@ fn expensive_patterns_are_refused_and_matching_is_linear() {
     // A backtracking engine does not come back from this one.
     let found = errors(&json!({"pattern": "^(a+)+$"}), &json!(format!("{}!", "a".repeat(50_000))));
     assert_eq!(found.len(), 1);
+}
+
+/// `n` definitions, each made by `next` from a reference to the following one.
+fn chain(n: usize, next: impl Fn(Value) -> Value) -> Value {
+    let mut definitions: serde_json::Map<_, _> =
+        (0..n).map(|i| (format!("d{i}"), next(json!({"$ref": format!("#/$defs/d{}", i + 1)})))).collect();
+    definitions.insert(format!("d{n}"), json!({"type": "integer"}));
+    json!({"$ref": "#/$defs/d0", "$defs": definitions})
+}
+
+#[test]
+fn references_that_multiply_are_refused() {
+    assert_eq!(refused(&chain(40, |next| json!({"allOf": [next, next]}))).1, "too_complex");
+    assert_eq!(refused(&chain(500, |next| next)).1, "too_complex");
+    assert!(Schema::compile(&chain(10, |next| json!({"anyOf": [next, {"type": "null"}]})), "").is_ok());
+    for endless in [
+        json!({"$ref": "#"}),
+        json!({"allOf": [{"$ref": "#"}]}),
+        json!({"$anchor": "a", "anyOf": [{"type": "null"}, {"not": {"$ref": "#a"}}]}),
+        json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/%24defs/a"}),
+    ] {
+        assert_eq!(refused(&endless).1, "too_complex", "{endless}");
+    }
+}
+
+#[test]
+fn long_chains_through_children_compile() {
+    let schema = chain(1000, |next| json!({"properties": {"a": next}}));
+    assert!(errors(&schema, &json!({"a": {"a": {}}})).is_empty());
+}
+
+#[test]
+fn recursion_is_fine_until_it_multiplies() {
+    let nested = |levels: usize, leaf: Value| (0..levels).fold(leaf, |inner, _| json!({ "a": inner }));
+    let list = json!({"type": ["object", "integer"], "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}});
+    assert!(errors(&list, &nested(100, json!(1))).is_empty());
+    assert_eq!(errors(&list, &nested(20, json!("x")))[0].1, "type");
+
+    let a = json!({"properties": {"a": {"$ref": "#"}}, "required": ["b"]});
+    let union = json!({"anyOf": [a, a, {"type": "integer"}]});
+    assert_eq!(errors(&union, &nested(5, json!(1)))[0].1, "anyOf");
+    assert_eq!(errors(&union, &nested(60, json!(1)))[0].1, "too_complex");
+    let wide = json!({"anyOf": vec![json!({"type": "string"}); 1000]});
+    assert!(errors(&wide, &json!("x")).is_empty());
+    assert_eq!(errors(&json!({"items": wide}), &json!(vec![1; 30_000]))[0].1, "too_complex");
 }
 
 #[tokio::test]
