@@ -3,7 +3,7 @@
 use sea_orm::EntityTrait;
 use sea_orm::prelude::{DateTimeUtc, Uuid};
 
-/// A table whose primary key starts with `tenant_id`.
+/// A table whose primary key starts with `tenant_id`, and the tenant's own row.
 pub trait TenantOwned: EntityTrait<Model: Send + Sync> {
     /// What one row is called in messages: "task definition".
     const KIND: &'static str;
@@ -28,12 +28,15 @@ pub trait Record: TenantOwned {
     fn name(model: &Self::Model) -> Option<&str>;
 }
 
-/// Implements [`TenantOwned`] for the entity of the calling file.
+/// Implements [`TenantOwned`] for the entity of the calling file. A tenant's own row has another `scope`.
 macro_rules! tenant_owned {
     ($kind:literal, $id:ident) => {
+        crate::scope::tenant_owned!($kind, $id, scope: TenantId);
+    };
+    ($kind:literal, $id:ident, scope: $scope:ident) => {
         impl crate::scope::TenantOwned for Entity {
             const KIND: &'static str = $kind;
-            const TENANT: Column = Column::TenantId;
+            const TENANT: Column = Column::$scope;
             const ID: Column = Column::$id;
         }
     };
@@ -41,8 +44,8 @@ macro_rules! tenant_owned {
 
 /// Implements [`TenantOwned`] and [`Record`] for the entity of the calling file.
 macro_rules! record {
-    ($kind:literal, deleted: $deleted:expr, metadata: $metadata:expr, name: $($name:ident)?) => {
-        crate::scope::tenant_owned!($kind, Id);
+    ($kind:literal, $(scope: $scope:ident,)? deleted: $deleted:expr, metadata: $metadata:expr, name: $($name:ident)?) => {
+        crate::scope::tenant_owned!($kind, Id $(, scope: $scope)?);
 
         impl crate::scope::Record for Entity {
             const REVISION: Column = Column::Revision;

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use entity::identity::membership::Role;
 use uuid::Uuid;
 
+use crate::auth::rights::Rights;
 use crate::core::Core;
 use crate::db::TenantDb;
 
@@ -14,8 +14,10 @@ pub struct Ctx {
     pub core: Core,
     pub tenant: Uuid,
     pub actor: Actor,
-    /// The caller's role in the tenant; for a key, its maker's.
-    pub role: Role,
+    /// What the caller may do here; for a key, cut down from what its maker may do.
+    pub rights: Rights,
+    /// The session of a signed-in user.
+    pub session: Option<Uuid>,
     pub request_id: String,
     pub idempotency: Option<IdempotencyKey>,
 }

@@ -50,3 +50,5 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+crate::scope::record!("tenant", scope: Id, deleted: None, metadata: None, name: name);

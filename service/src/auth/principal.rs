@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use entity::identity::membership::{self, MembershipStatus, Role};
+use entity::identity::membership::{self, MembershipStatus};
 use entity::identity::tenant::TenantStatus;
 use entity::identity::{api_key, app_user, session, tenant};
 use moka::future::Cache;
@@ -99,7 +99,8 @@ impl Principal {
             core: core.clone(),
             tenant: self.tenant,
             actor: self.actor,
-            role: self.rights.role.unwrap_or(Role::Viewer),
+            rights: self.rights.clone(),
+            session: self.session,
             request_id: request.request_id.clone(),
             idempotency: request.idempotency.clone(),
         }

@@ -4,6 +4,7 @@
 //! the answer kept for `Idempotency-Key` is committed with its effect.
 
 mod cursor;
+pub mod metadata;
 mod once;
 mod page;
 pub mod patch;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use once::{Once, OnceTx};
 pub use page::{Page, Paging, page};
+pub(crate) use page::{rows, rows_of};
 pub use patch::Patch;
 
 use crate::ctx::Ctx;
@@ -84,7 +86,7 @@ pub async fn get<R: Resource>(ctx: &Ctx, id: Uuid) -> Result<R::View> {
 
 /// One page of the live rows that fulfil `filter`.
 pub async fn list<R: Resource>(ctx: &Ctx, paging: &Paging, filter: Condition) -> Result<Page<R::View>> {
-    let rows = page::rows::<R::Entity>(ctx, paging, filter).await?;
+    let rows = rows::<R::Entity>(ctx, paging, filter).await?;
     Ok(rows.map(Into::into))
 }
 

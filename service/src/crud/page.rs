@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use entity::scope::Record;
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
-use sea_orm::{ColumnTrait as _, Condition, Order};
+use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, Order};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::cursor::Cursor;
 use super::metadata_is;
 use crate::ctx::Ctx;
+use crate::db::Query;
 use crate::db::dialect::time_text;
 use crate::error::{Error, Result};
 
@@ -157,7 +158,19 @@ impl Key {
     }
 }
 
-pub(super) async fn rows<E: Record>(ctx: &Ctx, paging: &Paging, filter: Condition) -> Result<Page<E::Model>> {
+/// One page of the tenant's live rows that fulfil `filter`.
+pub(crate) async fn rows<E: Record>(ctx: &Ctx, paging: &Paging, filter: Condition) -> Result<Page<E::Model>> {
+    let db = ctx.db();
+    rows_of(ctx, paging, filter, || db.find::<E>()).await
+}
+
+/// One page of the rows that `find` sees.
+pub(crate) async fn rows_of<'a, E: Record, C: ConnectionTrait + 'a>(
+    ctx: &Ctx,
+    paging: &Paging,
+    filter: Condition,
+    find: impl Fn() -> Query<'a, C, E>,
+) -> Result<Page<E::Model>> {
     let limit = paging.limit()?;
     let sort = paging.sort.as_deref().unwrap_or("-createdAt");
     let (key, order) = Key::parse::<E>(sort).ok_or_else(|| {
@@ -168,11 +181,10 @@ pub(super) async fn rows<E: Record>(ctx: &Ctx, paging: &Paging, filter: Conditio
     let place = format!("{} {sort}", E::KIND);
 
     let total = match paging.count {
-        Some(true) => Some(ctx.db().find::<E>().filter(filter.clone()).count(COUNT_CAP).await?),
+        Some(true) => Some(find().filter(filter.clone()).count(COUNT_CAP).await?),
         _ => None,
     };
-    let db = ctx.db();
-    let mut query = db.find::<E>().filter(filter).limit(limit + 1);
+    let mut query = find().filter(filter).limit(limit + 1);
     if let Some(text) = &paging.cursor {
         let Cursor { value, id } = Cursor::open(ctx, &place, text)?;
         query = query.filter(after::<E>(key, &order, value, id)?);

@@ -1,5 +1,6 @@
 //! The tenant-scoped store. It owns its connection and is no `ConnectionTrait`: a query that is not
 //! filtered by the tenant cannot be run through it, because it does not compile.
+#![expect(clippy::disallowed_methods, reason = "this file adds the tenant to what others may not call")]
 
 use entity::scope::TenantOwned;
 use sea_orm::sea_query::IntoCondition;
@@ -11,7 +12,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Db, Dialect};
+use super::{Db, Dialect, Reason};
 use crate::error::{Error, Result};
 
 /// One tenant's rows, seen through a connection or a transaction.
@@ -95,6 +96,21 @@ impl TenantTx {
         Ok(self.connection.execute_raw(self.statement(sql, values)?).await?.rows_affected())
     }
 
+    /// The same transaction without the tenant's filter: people stand above tenants, and what is
+    /// done to them must not part from what is done here.
+    pub fn system(&self, _reason: Reason) -> &impl ConnectionTrait {
+        &self.connection
+    }
+
+    /// Until the end of this transaction no other one holds this tenant's lock: for rules over
+    /// several of its rows.
+    pub async fn lock_tenant(&self) -> Result<(), DbErr> {
+        let sql = format!("SELECT id FROM tenant WHERE id = $1{}", self.dialect().for_update());
+        let statement =
+            Statement::from_sql_and_values(self.dialect().backend(), sql, [Value::from(self.tenant)]);
+        self.connection.query_one_raw(statement).await.map(|_| ())
+    }
+
     /// Inserts a row of this tenant, whatever tenant the given one names.
     pub async fn insert<E>(&self, row: E::Model) -> Result<E::Model, DbErr>
     where
@@ -142,6 +158,13 @@ impl TenantTx {
 pub struct Query<'a, C, E: EntityTrait> {
     connection: &'a C,
     select: Select<E>,
+}
+
+impl<'a, C: ConnectionTrait, E: EntityTrait> Query<'a, C, E> {
+    /// The rows of every tenant.
+    pub(super) fn of_all(connection: &'a C) -> Self {
+        Self { connection, select: E::find() }
+    }
 }
 
 impl<C: ConnectionTrait, E: EntityTrait> Query<'_, C, E>

@@ -1,8 +1,9 @@
 //! The one escape from tenant scope. A rule test lists who takes it, and the list may only shrink.
 
+use entity::scope::Record;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, Value};
 
-use super::{Db, Dialect, store};
+use super::{Db, Dialect, Query, store};
 use crate::error::Result;
 
 /// Why a query may look at every tenant.
@@ -14,6 +15,8 @@ pub enum Reason {
     SignIn,
     /// Platform administrators create and list tenants.
     Platform,
+    /// People, whose names and memberships stand above tenants.
+    People,
     /// Readiness, migrations and the database's clock.
     Operations,
 }
@@ -35,6 +38,11 @@ impl SystemDb {
     /// For reading; on SQLite writing through it is refused.
     pub fn connection(&self) -> &impl ConnectionTrait {
         &self.db.inner.reader
+    }
+
+    /// The rows of every tenant.
+    pub fn find<E: Record>(&self) -> Query<'_, impl ConnectionTrait, E> {
+        Query::of_all(&self.db.inner.reader)
     }
 
     pub async fn begin(&self) -> Result<SystemTx> {
