@@ -12,3 +12,4 @@ pub mod principal;
 pub mod rights;
 pub mod scopes;
 pub mod signing;
+pub mod whoami;

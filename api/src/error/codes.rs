@@ -1,0 +1,96 @@
+//! The one table of stable problem codes. A code that is in an answer and not here is a defect:
+//! a test compares this table with the source of the workspace.
+
+use actix_web::http::StatusCode;
+
+/// A row of the table: the code, the status it comes with and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeRow {
+    pub code: &'static str,
+    pub status: u16,
+    pub meaning: &'static str,
+}
+
+impl CodeRow {
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+const fn row(code: &'static str, status: u16, meaning: &'static str) -> CodeRow {
+    CodeRow { code, status, meaning }
+}
+
+/// Sorted by status, the framework's code of a status first.
+pub const CODES: &[CodeRow] = &[
+    row("bad_request", 400, "The request cannot be read."),
+    row("json_malformed", 400, "The body is not JSON."),
+    row("json_too_deep", 400, "The body is nested deeper than 64 levels."),
+    row("unauthenticated", 401, "The operation needs a credential and none was sent."),
+    row("credential_invalid", 401, "The credential is not one of ours, has expired or was revoked."),
+    row("payment_required", 402, "A budget or the credit of the tenant is used up."),
+    row("forbidden", 403, "The caller may not do this."),
+    row("permission_missing", 403, "The caller's role or key lacks the named permission."),
+    row("not_found", 404, "There is no such thing, or none that this caller can see."),
+    row("route_not_found", 404, "No operation has this path."),
+    row("method_not_allowed", 405, "The path exists and does not know this method; see `Allow`."),
+    row("not_acceptable", 406, "No form of the answer fits the request's Accept headers."),
+    row("request_timeout", 408, "The request's body came too slowly."),
+    row("conflict", 409, "The state of the resource forbids it."),
+    row("idempotency_in_flight", 409, "The first request with this Idempotency-Key has not ended yet."),
+    row("gone", 410, "It was here and is no more."),
+    row("length_required", 411, "The request needs a Content-Length."),
+    row("revision_changed", 412, "`If-Match` names a revision that is not the current one."),
+    row("payload_too_large", 413, "The body is larger than the limit."),
+    row("uri_too_long", 414, "The path and query are too long."),
+    row("unsupported_media_type", 415, "The body must be `application/json` without content encoding."),
+    row("expectation_failed", 417, "The `Expect` header cannot be met."),
+    row("invalid", 422, "A field, parameter or header breaks a rule; `errors` names each."),
+    row("idempotency_mismatch", 422, "This Idempotency-Key was used with another request."),
+    row("rate_limit", 429, "Too many requests; `Retry-After` says when to come back."),
+    row("auth_rate_limit", 429, "Too many attempts to sign in from this address."),
+    row("too_many_streams", 429, "The caller has too many open event streams."),
+    row("headers_too_large", 431, "The request's headers are too large."),
+    row("internal", 500, "The server failed; the request id finds the cause in its log."),
+    row("not_implemented", 501, "The server does not know this."),
+    row("upstream_failed", 502, "Another system that the request needs did not do its part."),
+    row("unavailable", 503, "Not available now; trying again later may work."),
+    row("overloaded", 503, "The server has too much to do and sheds load."),
+    row("deadline_exceeded", 503, "The request took too long; whether it had an effect is unknown."),
+    row("shutting_down", 503, "This server is shutting down."),
+];
+
+pub fn find(code: &str) -> Option<&'static CodeRow> {
+    CODES.iter().find(|row| row.code == code)
+}
+
+/// The code of a refusal that has only a status.
+pub fn for_status(status: StatusCode) -> &'static str {
+    if status == StatusCode::NOT_FOUND {
+        return "route_not_found";
+    }
+    let fallback = if status.is_client_error() { "bad_request" } else { "internal" };
+    CODES.iter().find(|row| row.status == status.as_u16()).map_or(fallback, |row| row.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_ordered_and_explained() {
+        let unique: BTreeSet<_> = CODES.iter().map(|row| row.code).collect();
+        assert_eq!(unique.len(), CODES.len());
+        assert!(CODES.is_sorted_by_key(|row| row.status));
+        assert!(CODES.iter().all(|row| row.meaning.ends_with('.')));
+    }
+
+    #[test]
+    fn every_status_has_a_code() {
+        assert_eq!(for_status(StatusCode::METHOD_NOT_ALLOWED), "method_not_allowed");
+        assert_eq!(for_status(StatusCode::IM_A_TEAPOT), "bad_request");
+        assert_eq!(for_status(StatusCode::BAD_GATEWAY), "upstream_failed");
+    }
+}

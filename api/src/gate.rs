@@ -1,0 +1,105 @@
+//! What every request passes through: the core, the runtime its work runs on, and the node's limits.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, web};
+use metrics_exporter_prometheus::PrometheusHandle;
+use service::core::Core;
+use service::error::Error;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::error::HttpError;
+use crate::metrics::IN_FLIGHT;
+use crate::middleware::rate_limit::RateLimits;
+use crate::server::Options;
+use crate::sse::Streams;
+
+/// How long a request's work may take, beside waits it asked for.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Shared by all workers of a server; cheap to clone.
+#[derive(Clone)]
+pub struct Gate(Arc<Parts>);
+
+pub struct Parts {
+    pub core: Core,
+    pub options: Options,
+    pub limits: RateLimits,
+    pub in_flight: Semaphore,
+    pub streams: Streams,
+    pub draining: CancellationToken,
+    pub metrics: PrometheusHandle,
+    runtime: Handle,
+}
+
+impl std::ops::Deref for Gate {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Gate {
+    /// Work will run on `runtime`, which is not the workers' own: a database socket lives where it
+    /// was opened.
+    pub fn new(core: Core, options: Options, runtime: Handle, draining: CancellationToken) -> Self {
+        Self(Arc::new(Parts {
+            limits: RateLimits::new(&options),
+            in_flight: Semaphore::new(options.max_in_flight),
+            streams: Streams::new(options.max_streams, options.max_streams_per_caller),
+            metrics: crate::metrics::recorder(),
+            core,
+            options,
+            draining,
+            runtime,
+        }))
+    }
+
+    /// The gate of the server that received `request`.
+    ///
+    /// # Errors
+    /// Internal, when the request belongs to no server.
+    pub fn of(request: &HttpRequest) -> Result<Self, HttpError> {
+        let gate = request.app_data::<web::Data<Self>>().map(|data| data.get_ref().clone());
+        gate.ok_or_else(|| Error::internal("the application has no gate").into())
+    }
+
+    /// Runs `work` to its end on the main runtime, also when the caller hangs up or the deadline
+    /// (after `wait`) has passed; a panic in it is an internal error.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        wait: Duration,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, HttpError> {
+        let task = self.spawn(work);
+        match tokio::time::timeout(wait + DEADLINE, task).await {
+            Ok(Ok(done)) => Ok(done?),
+            Ok(Err(lost)) => Err(Error::internal(format!("the work was lost: {lost}")).into()),
+            Err(_) => Err(HttpError::new(
+                "deadline_exceeded",
+                "The request took too long. Look whether it had an effect, or repeat it with its Idempotency-Key.",
+            )),
+        }
+    }
+
+    /// The metrics as Prometheus text.
+    pub fn render_metrics(&self) -> String {
+        let busy = self.options.max_in_flight.saturating_sub(self.in_flight.available_permits());
+        metrics::gauge!(IN_FLIGHT).set(u32::try_from(busy).unwrap_or(u32::MAX));
+        self.metrics.render()
+    }
+
+    /// Starts `work` on the main runtime within the request's span.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(work.instrument(tracing::Span::current()))
+    }
+}

@@ -1,0 +1,26 @@
+//! Load shedding: beyond a number of requests in flight a new one is refused at once, while it costs
+//! next to nothing, instead of making all of them late.
+
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::middleware::Next;
+use service::error::Error;
+
+use super::{Answer, Shared, boxed, refuse};
+use crate::error::HttpError;
+
+pub async fn shed(gate: Shared, request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Answer {
+    if matches!(request.path(), "/livez" | "/readyz") {
+        return next.call(request).await.map(boxed);
+    }
+    let Ok(_permit) = gate.in_flight.try_acquire() else {
+        return refuse(request, overloaded());
+    };
+    next.call(request).await.map(boxed)
+}
+
+fn overloaded() -> HttpError {
+    Error::Unavailable { code: "overloaded", retry_after: Duration::from_secs(1) }.into()
+}

@@ -1,0 +1,24 @@
+//! Tags in the order of a user's journey.
+
+use utoipa::openapi::tag::{Tag, TagBuilder};
+
+const TAGS: &[(&str, &str)] = &[
+    ("Authentication", "Sign in, refresh, sign out; who am I."),
+    ("Tenants", "The tenant of the caller, and the platform's tenants."),
+    ("Members", "Who belongs to the tenant, with which role."),
+    ("API keys", "Credentials for programs, with scopes."),
+    ("Integrations", "Connections to model providers and others; credentials go in and never come out."),
+    ("Model prices", "What a model's tokens cost."),
+    ("Agents", "Agents, their immutable versions and their tools."),
+    ("Tools", "What agents can call."),
+    ("Task definitions", "What is to be done, by which agent or tool, within which limits."),
+    ("Task runs", "Executions: create, watch, cancel, retry, replay."),
+    ("Approvals", "Decisions that a run waits for."),
+    ("Operations", "Health and metrics of this server."),
+];
+
+pub fn all() -> Vec<Tag> {
+    TAGS.iter()
+        .map(|(name, description)| TagBuilder::new().name(*name).description(Some(*description)).build())
+        .collect()
+}

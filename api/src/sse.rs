@@ -1,0 +1,201 @@
+//! Server-sent events. A stream's work runs on the main runtime and reaches the caller through a
+//! bounded channel, so that a caller who does not read holds back only their own stream.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, ContentEncoding};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use service::auth::permissions::Permission;
+use service::ctx::Ctx;
+use service::error::Error;
+use tokio::sync::mpsc;
+
+use crate::error::{HttpError, Problem};
+use crate::extract::Can;
+use crate::metrics::STREAMS;
+
+const PING: Duration = Duration::from_secs(15);
+/// Events that wait for a slow reader.
+const BUFFERED: usize = 64;
+/// A reader that takes nothing for so long is dropped; it may resume from its last id.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// One event. `data` may have several lines; `id` and `event` have one.
+pub struct Event {
+    pub id: Option<String>,
+    pub event: &'static str,
+    pub data: String,
+}
+
+impl Event {
+    fn encode(&self) -> Bytes {
+        let mut text = String::with_capacity(self.data.len() + 64);
+        if let Some(id) = &self.id {
+            text.push_str(&format!("id: {}\n", id.replace(['\r', '\n', '\0'], "")));
+        }
+        text.push_str(&format!("event: {}\n", self.event));
+        for line in self.data.split('\n') {
+            text.push_str(&format!("data: {}\n", line.trim_end_matches('\r')));
+        }
+        text.push('\n');
+        Bytes::from(text)
+    }
+}
+
+/// Answers with the stream that `open` gives. Errors of `open` are ordinary answers; a later one is
+/// an `error` event with a problem, and the end.
+pub async fn stream<P, W, F, S>(can: Can<P>, open: W) -> Result<HttpResponse, HttpError>
+where
+    P: Permission,
+    W: FnOnce(Ctx) -> F,
+    F: Future<Output = Result<S, Error>> + Send + 'static,
+    S: Stream<Item = Result<Event, Error>> + Send + 'static,
+{
+    let (ctx, gate) = can.into_parts();
+    let permit = gate.streams.acquire(ctx.actor.to_string())?;
+    let request_id = ctx.request_id.clone();
+    let events = gate.run(Duration::ZERO, open(ctx)).await?;
+    let (sender, receiver) = mpsc::channel(BUFFERED);
+    let draining = gate.draining.clone();
+    drop(gate.spawn(async move {
+        let _permit = permit;
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = sender.closed() => {}
+            () = forward(events, &sender, &request_id) => {}
+        }
+    }));
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        // Tells the compressor to leave the stream alone.
+        .insert_header(ContentEncoding::Identity)
+        .streaming(body(receiver)))
+}
+
+async fn forward<S>(events: S, sender: &mpsc::Sender<Bytes>, request_id: &str)
+where
+    S: Stream<Item = Result<Event, Error>>,
+{
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        let (event, last) = match event {
+            Ok(event) => (event, false),
+            Err(error) => (failure(error, request_id), true),
+        };
+        if sender.send_timeout(event.encode(), STALLED).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn failure(error: Error, request_id: &str) -> Event {
+    let error = HttpError::from(error);
+    if let Some(cause) = error.cause() {
+        tracing::error!(request_id, %cause, "an event stream failed");
+    }
+    let data = serde_json::to_string(&Problem::of(&error, request_id)).unwrap_or_default();
+    Event { id: None, event: "error", data }
+}
+
+fn body(mut receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        loop {
+            match tokio::time::timeout(PING, receiver.recv()).await {
+                Ok(Some(event)) => yield Ok(event),
+                Ok(None) => return,
+                Err(_) => yield Ok(Bytes::from_static(b": ping\n\n")),
+            }
+        }
+    }
+}
+
+/// How many streams are open, on this node and by each caller.
+pub struct Streams {
+    open: Arc<Mutex<HashMap<String, usize>>>,
+    most: usize,
+    most_per_caller: usize,
+}
+
+/// A place for one stream, free again when dropped.
+#[derive(Debug)]
+pub struct StreamPermit {
+    open: Arc<Mutex<HashMap<String, usize>>>,
+    caller: String,
+}
+
+impl Streams {
+    pub fn new(most: usize, most_per_caller: usize) -> Self {
+        Self { open: Arc::default(), most, most_per_caller }
+    }
+
+    fn acquire(&self, caller: String) -> Result<StreamPermit, Error> {
+        let retry_after = Duration::from_secs(5);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= self.most {
+            return Err(Error::Unavailable { code: "overloaded", retry_after });
+        }
+        let mine = open.entry(caller.clone()).or_default();
+        if *mine >= self.most_per_caller {
+            return Err(Error::RateLimited { code: "too_many_streams", retry_after });
+        }
+        *mine += 1;
+        metrics::gauge!(STREAMS).increment(1);
+        Ok(StreamPermit { open: Arc::clone(&self.open), caller })
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        metrics::gauge!(STREAMS).decrement(1);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = open.get_mut(&self.caller) {
+            *mine -= 1;
+            if *mine == 0 {
+                open.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_keep_their_lines_and_their_frame() {
+        let event = Event { id: Some("4\n2".into()), event: "run.delta", data: "a\nb".into() };
+        assert_eq!(event.encode(), "id: 42\nevent: run.delta\ndata: a\ndata: b\n\n");
+    }
+
+    #[test]
+    fn streams_are_bounded_and_given_back() {
+        let streams = Streams::new(2, 1);
+        let first = streams.acquire("a".into()).unwrap();
+        assert!(matches!(streams.acquire("a".into()), Err(Error::RateLimited { .. })));
+        let _second = streams.acquire("b".into()).unwrap();
+        assert!(matches!(streams.acquire("c".into()), Err(Error::Unavailable { .. })));
+        drop(first);
+        assert!(streams.acquire("a".into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_failure_ends_the_stream_with_a_problem() {
+        let (sender, mut receiver) = mpsc::channel(8);
+        let good = Event { id: Some("1".into()), event: "run.started", data: "{}".into() };
+        let events = futures_util::stream::iter([Ok(good), Err(Error::internal("secret cause"))]);
+        forward(events, &sender, "r1").await;
+        drop(sender);
+        assert!(receiver.recv().await.unwrap().starts_with(b"id: 1\n"));
+        let last = String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+        assert!(last.starts_with("event: error\n") && last.contains("r1") && !last.contains("secret"));
+        assert!(receiver.recv().await.is_none());
+    }
+}

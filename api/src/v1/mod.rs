@@ -1,0 +1,10 @@
+//! The URL tree. Every operation is registered here, through its domain, and nowhere else.
+
+mod identity;
+mod operations;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config.configure(identity::routes).configure(operations::routes);
+}
