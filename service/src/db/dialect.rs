@@ -93,6 +93,74 @@ impl Dialect {
         }
     }
 
+    pub fn literal(self, value: bool) -> &'static str {
+        match (self, value) {
+            (Self::Sqlite, false) => "0",
+            (Self::Sqlite, true) => "1",
+            (Self::Postgres, false) => "false",
+            (Self::Postgres, true) => "true",
+        }
+    }
+
+    /// A JSON literal; `text` is ours and holds no quote.
+    pub fn json(self, text: &str) -> String {
+        match self {
+            Self::Sqlite => format!("'{text}'"),
+            Self::Postgres => format!("'{text}'::jsonb"),
+        }
+    }
+
+    /// The column, or an empty JSON object where it is NULL.
+    pub fn json_or_empty(self, column: &str) -> String {
+        format!("COALESCE({column}, {})", self.json("{}"))
+    }
+
+    /// The text at a path in a JSON column.
+    pub fn json_text(self, column: &str, path: &[&str]) -> String {
+        match self {
+            Self::Sqlite => format!("({column} ->> '$.{}')", path.join(".")),
+            Self::Postgres => format!("({column} #>> '{{{}}}')", path.join(",")),
+        }
+    }
+
+    /// The whole number at a path in a JSON column.
+    pub fn json_int(self, column: &str, path: &[&str]) -> String {
+        match self {
+            Self::Sqlite => self.json_text(column, path),
+            Self::Postgres => format!("{}::bigint", self.json_text(column, path)),
+        }
+    }
+
+    pub fn greatest(self, a: &str, b: &str) -> String {
+        match self {
+            Self::Sqlite => format!("MAX({a}, {b})"),
+            Self::Postgres => format!("GREATEST({a}, {b})"),
+        }
+    }
+
+    /// The time expression, some seconds later.
+    pub fn after_seconds(self, time: &str, seconds: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', {time}, ({seconds}) || ' seconds')")
+            }
+            Self::Postgres => format!("({time} + ({seconds}) * interval '1 second')"),
+        }
+    }
+
+    /// RETURNING of an `UPDATE task_run AS alias … FROM`, where SQLite wants bare names and PostgreSQL
+    /// qualified ones.
+    pub fn returning_of(self, alias: &str) -> String {
+        let columns = ["id", "event_seq", "status", "reason"];
+        match self {
+            Self::Sqlite => format!("RETURNING {}", columns.join(", ")),
+            Self::Postgres => {
+                let columns: Vec<_> = columns.iter().map(|column| format!("{alias}.{column}")).collect();
+                format!("RETURNING {}", columns.join(", "))
+            }
+        }
+    }
+
     /// Milliseconds between two time expressions.
     pub fn millis_between(self, from: &str, to: &str) -> String {
         match self {

@@ -2,6 +2,7 @@
 
 mod attempt;
 pub mod policy;
+mod transitions;
 
 use std::time::Duration;
 

@@ -1,0 +1,85 @@
+//! The only place that changes a run's status. Each transition is one statement whose WHERE holds
+//! its full precondition; what it returns is what happened.
+//!
+//! Invariants: a terminal status is written once; RUNNING has a lease and no other status does; a
+//! write under a lease matches its fence and happens before the lease expires.
+
+mod create;
+mod held;
+mod recover;
+mod request;
+mod start;
+
+pub use create::{Born, NewRun, create};
+pub use held::{Change, HeldWrite, Written, write};
+pub use recover::{expire_leases, expire_queue, expire_waits, release_node};
+pub use request::{CancelOutcome, cancel, retry, satisfy};
+pub use start::{claim_lane, renew};
+
+use chrono::{DateTime, Utc};
+use entity::tasks::run_event;
+use sea_orm::{DbErr, Value};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::db::dialect::time_text;
+use crate::db::{Column, ColumnType, SystemTx};
+
+/// How many seconds of waiting one point of priority is worth, so that nothing starves.
+const SECONDS_PER_PRIORITY: i64 = 30;
+/// Executors that may vanish under a run before it fails with `WORKER_LOST`.
+pub const MOST_LOST: i32 = 3;
+
+/// Where a run stands in its lane: earlier first, in microseconds.
+pub fn order_key(available_at: DateTime<Utc>, priority: i32) -> i64 {
+    available_at.timestamp_micros() - i64::from(priority) * SECONDS_PER_PRIORITY * 1_000_000
+}
+
+const EVENT_COLUMNS: [Column; 6] = [
+    Column("tenant_id", ColumnType::Uuid),
+    Column("run_id", ColumnType::Uuid),
+    Column("seq", ColumnType::Int),
+    Column("type", ColumnType::Text),
+    Column("data", ColumnType::Json),
+    Column("created_at", ColumnType::Time),
+];
+
+/// Appends events whose sequence numbers were reserved on their runs.
+pub async fn append_events(tx: &SystemTx, events: &[run_event::Model]) -> Result<(), DbErr> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Json> = events
+        .iter()
+        .map(|event| {
+            json!({
+                "tenant_id": event.tenant_id, "run_id": event.run_id, "seq": event.seq, "type": event.kind,
+                "data": event.data, "created_at": time_text(event.created_at),
+            })
+        })
+        .collect();
+    let sql = format!(
+        "INSERT INTO run_event (tenant_id, run_id, seq, type, data, created_at) \
+         SELECT tenant_id, run_id, seq, type, data, created_at FROM {}",
+        tx.dialect().rows(1, &EVENT_COLUMNS)
+    );
+    tx.execute(&sql, vec![array(rows)]).await?;
+    Ok(())
+}
+
+/// One entry of a run's timeline.
+pub fn event(
+    tenant: Uuid,
+    run: Uuid,
+    seq: i64,
+    kind: &str,
+    data: Json,
+    at: DateTime<Utc>,
+) -> run_event::Model {
+    run_event::Model { tenant_id: tenant, run_id: run, seq, kind: kind.to_owned(), data, created_at: at }
+}
+
+/// Rows as the one JSON parameter of a statement.
+fn array(rows: Vec<Json>) -> Value {
+    Json::Array(rows).to_string().into()
+}

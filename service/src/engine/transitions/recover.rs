@@ -1,0 +1,122 @@
+//! Transitions that time causes: lost leases, expired queues and waits.
+
+use chrono::{DateTime, Utc};
+use entity::tasks::task_run;
+use sea_orm::{DbErr, FromQueryResult as _, Value};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{MOST_LOST, event};
+use crate::db::SystemTx;
+
+/// How many rows one sweep changes in one transaction.
+const BATCH: i64 = 500;
+
+/// RUNNING with an expired lease → PENDING(LEASE_LOST), or its end: CANCELLED when that was asked
+/// for, FAILED(TIMED_OUT) when its time is over, FAILED(WORKER_LOST) when its policy says so or it
+/// lost too many executors.
+pub async fn expire_leases(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
+    lose(tx, "status = 'RUNNING' AND lease_expires_at <= $1", vec![now.into()], now).await
+}
+
+/// The same, at once, for everything that a former self of this node held.
+pub async fn release_node(
+    tx: &SystemTx,
+    owner: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<task_run::Model>, DbErr> {
+    lose(tx, "status = 'RUNNING' AND lease_owner = $2 AND $1 = $1", vec![now.into(), owner.into()], now).await
+}
+
+async fn lose(
+    tx: &SystemTx,
+    condition: &str,
+    values: Vec<Value>,
+    now: DateTime<Utc>,
+) -> Result<Vec<task_run::Model>, DbErr> {
+    let dialect = tx.dialect();
+    let fail = format!(
+        "(lost_count + 1 >= {MOST_LOST} OR {} = 'FAIL')",
+        dialect.json_text("policy", &["onWorkerLost"])
+    );
+    let outcome = |cancelled: &str, timed_out: &str, lost: &str, again: &str| {
+        format!(
+            "CASE WHEN cancel_requested_at IS NOT NULL THEN {cancelled} WHEN deadline_at <= $1 THEN {timed_out} \
+             WHEN COALESCE({fail}, {no}) THEN {lost} ELSE {again} END",
+            no = dialect.literal(false),
+        )
+    };
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run WHERE {condition} LIMIT {BATCH}{lock}) \
+         UPDATE task_run SET status = {status}, reason = {reason}, completed_at = {completed}, error = {error}, \
+         lease_owner = NULL, lease_expires_at = NULL, attempt_deadline_at = NULL, lost_count = lost_count + 1, \
+         queued_at = $1, event_seq = event_seq + 1, updated_at = $1 \
+         WHERE status = 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        lock = dialect.skip_locked(),
+        status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
+        reason = outcome("'BY_USER'", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
+        completed = outcome("$1", "$1", "$1", "NULL"),
+        error = outcome("error", &dialect.json(TIMED_OUT), &dialect.json(LOST), "error"),
+    );
+    changed(tx, &sql, values, now).await
+}
+
+const TIMED_OUT: &str = r#"{"code":"timed_out","message":"The run's total time was over."}"#;
+const LOST: &str = r#"{"code":"worker_lost","message":"The executor of the run vanished."}"#;
+const EXPIRED: &str = r#"{"code":"expired","message":"The run was not started within its queue time."}"#;
+
+/// PENDING past its queue time → FAILED(EXPIRED).
+pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
+    let dialect = tx.dialect();
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
+         WHERE status = 'PENDING' AND queue_expires_at <= $1 LIMIT {BATCH}{lock}) \
+         UPDATE task_run SET status = 'FAILED', reason = 'EXPIRED', completed_at = $1, error = {error}, \
+         event_seq = event_seq + 1, updated_at = $1 \
+         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        lock = dialect.skip_locked(),
+        error = dialect.json(EXPIRED),
+    );
+    changed(tx, &sql, vec![now.into()], now).await
+}
+
+/// WAITING past its time → PENDING: the executor decides what the expiry means.
+pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
+    let dialect = tx.dialect();
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
+         WHERE status = 'WAITING' AND wait_until <= $1 LIMIT {BATCH}{lock}) \
+         UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
+         waiting_ms = waiting_ms + {waited}, waiting_since = NULL, available_at = $1, queued_at = $1, \
+         queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $1 \
+         WHERE status = 'WAITING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        lock = dialect.skip_locked(),
+        waited = dialect.greatest("0", &dialect.millis_between("waiting_since", "$1")),
+        expiry = dialect.after_seconds("$1", "86400"),
+    );
+    changed(tx, &sql, vec![now.into()], now).await
+}
+
+async fn changed(
+    tx: &SystemTx,
+    sql: &str,
+    values: Vec<Value>,
+    now: DateTime<Utc>,
+) -> Result<Vec<task_run::Model>, DbErr> {
+    let rows = tx.query(sql, values).await?;
+    let mut runs = Vec::with_capacity(rows.len());
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        let run = task_run::Model::from_query_result(&row, "")?;
+        let kind = match run.status {
+            task_run::RunStatus::Failed => "run.failed",
+            task_run::RunStatus::Cancelled => "run.cancelled",
+            _ if run.reason == task_run::RunReason::LeaseLost => "run.lease_lost",
+            _ => "run.resumed",
+        };
+        events.push(event(run.tenant_id, run.id, run.event_seq, kind, json!({ "reason": run.reason }), now));
+        runs.push(run);
+    }
+    super::append_events(tx, &events).await?;
+    Ok(runs)
+}

@@ -1,0 +1,101 @@
+//! Transitions that people ask for: cancel, retry, and the answer to what a run waits for.
+
+use chrono::{DateTime, Utc};
+use entity::tasks::task_run::{self, RunReason};
+use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{event, order_key};
+use crate::db::SystemTx;
+
+/// What a cancel did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CancelOutcome {
+    /// The run was not executing and is CANCELLED.
+    Cancelled(Box<task_run::Model>),
+    /// Its executor is told, and ends it.
+    Requested(Box<task_run::Model>),
+    /// No live run.
+    NotLive,
+}
+
+/// PENDING or WAITING → CANCELLED; RUNNING → RUNNING(CANCEL_REQUESTED).
+pub async fn cancel(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    reason: RunReason,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<CancelOutcome, DbErr> {
+    let sql = "UPDATE task_run SET \
+         status = CASE WHEN status = 'RUNNING' THEN 'RUNNING' ELSE 'CANCELLED' END, \
+         reason = CASE WHEN status = 'RUNNING' THEN 'CANCEL_REQUESTED' ELSE $3 END, \
+         completed_at = CASE WHEN status = 'RUNNING' THEN NULL ELSE $4 END, \
+         cancel_requested_at = COALESCE(cancel_requested_at, $4), \
+         wait_until = NULL, waiting_since = NULL, event_seq = event_seq + 1, updated_at = $4 \
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('PENDING', 'WAITING', 'RUNNING') \
+         AND reason <> 'CANCEL_REQUESTED' RETURNING *";
+    let values = vec![tenant.into(), run.into(), reason.to_value().into(), now.into()];
+    let Some(row) = tx.query(sql, values).await?.into_iter().next() else {
+        return Ok(CancelOutcome::NotLive);
+    };
+    let run = Box::new(task_run::Model::from_query_result(&row, "")?);
+    let running = run.status == task_run::RunStatus::Running;
+    let kind = if running { "run.cancel_requested" } else { "run.cancelled" };
+    let entry = event(tenant, run.id, run.event_seq, kind, json!({ "reason": run.reason, "by": by }), now);
+    super::append_events(tx, &[entry]).await?;
+    Ok(if running { CancelOutcome::Requested(run) } else { CancelOutcome::Cancelled(run) })
+}
+
+/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state.
+pub async fn retry(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<task_run::Model>, DbErr> {
+    let sql = format!(
+        "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
+         cancel_requested_at = NULL, failures = 0, lost_count = 0, deadline_at = NULL, available_at = $3, queued_at = $3, \
+         order_key = $4 - priority * {}, queue_expires_at = {}, event_seq = event_seq + 1, updated_at = $3 \
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') RETURNING *",
+        super::SECONDS_PER_PRIORITY * 1_000_000,
+        tx.dialect().after_seconds("$3", "86400"),
+    );
+    let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
+    let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(None) };
+    let run = task_run::Model::from_query_result(&row, "")?;
+    super::append_events(
+        tx,
+        &[event(tenant, run.id, run.event_seq, "run.retried", json!({ "by": by }), now)],
+    )
+    .await?;
+    Ok(Some(run))
+}
+
+/// WAITING → PENDING(QUEUED): what the run waited for is there. `false` when it does not wait.
+pub async fn satisfy(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    data: Json,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let sql = format!(
+        "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
+         waiting_ms = waiting_ms + {waited}, waiting_since = NULL, available_at = $3, queued_at = $3, \
+         order_key = $4 - priority * {point}, queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $3 \
+         WHERE tenant_id = $1 AND id = $2 AND status = 'WAITING' RETURNING id, event_seq",
+        waited = tx.dialect().greatest("0", &tx.dialect().millis_between("waiting_since", "$3")),
+        point = super::SECONDS_PER_PRIORITY * 1_000_000,
+        expiry = tx.dialect().after_seconds("$3", "86400"),
+    );
+    let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
+    let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(false) };
+    let entry = event(tenant, run, row.try_get("", "event_seq")?, "run.resumed", data, now);
+    super::append_events(tx, &[entry]).await?;
+    Ok(true)
+}

@@ -1,0 +1,96 @@
+//! PENDING → RUNNING, and the renewal of leases.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::tasks::task_run;
+use sea_orm::{DbErr, FromQueryResult as _};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{array, event};
+use crate::db::{Column, ColumnType, SystemTx};
+
+/// Claims up to `most` due runs of one lane, the ones in front first. The caller holds the lane's
+/// lock where the lane has a limit.
+pub async fn claim_lane(
+    tx: &SystemTx,
+    tenant: Uuid,
+    lane: Uuid,
+    most: u64,
+    owner: Uuid,
+    now: DateTime<Utc>,
+    lease: Duration,
+) -> Result<Vec<task_run::Model>, DbErr> {
+    let dialect = tx.dialect();
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
+         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 \
+         ORDER BY order_key, id LIMIT $4{lock}) \
+         UPDATE task_run SET status = 'RUNNING', reason = 'EXECUTING', fence = fence + 1, attempt = attempt + 1, \
+         lease_owner = $5, lease_expires_at = $6, \
+         started_at = COALESCE(started_at, $3), \
+         attempt_deadline_at = {attempt_end}, \
+         deadline_at = COALESCE(deadline_at, {total_end}), \
+         queue_ms = queue_ms + {queued}, event_seq = event_seq + 1, updated_at = $3 \
+         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        lock = dialect.skip_locked(),
+        attempt_end = dialect.after_seconds("$3", &policy_seconds(dialect, "attemptSeconds", 600)),
+        total_end = dialect.after_seconds("$3", &policy_seconds(dialect, "totalSeconds", 3600)),
+        queued = dialect.greatest("0", &dialect.millis_between("queued_at", "$3")),
+    );
+    let lease_end = now + chrono::TimeDelta::from_std(lease).unwrap_or_default();
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = vec![tenant.into(), lane.into(), now.into(), limit.into(), owner.into(), lease_end.into()];
+    let rows = tx.query(&sql, values).await?;
+    let mut runs = Vec::with_capacity(rows.len());
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        let run = task_run::Model::from_query_result(&row, "")?;
+        events.push(event(
+            tenant,
+            run.id,
+            run.event_seq,
+            "run.started",
+            json!({ "attempt": run.attempt }),
+            now,
+        ));
+        runs.push(run);
+    }
+    super::append_events(tx, &events).await?;
+    runs.sort_by_key(|run| (run.order_key, run.id));
+    Ok(runs)
+}
+
+/// A time-out of the run's stored policy, whose defaults are not stored.
+fn policy_seconds(dialect: crate::db::Dialect, name: &str, default: u32) -> String {
+    format!("COALESCE({}, {default})", dialect.json_int("policy", &["timeouts", name]))
+}
+
+/// Pushes the ends of the given leases to `until`. The answer holds those that are still held, and
+/// whether their cancel was asked for.
+pub async fn renew(
+    tx: &SystemTx,
+    owner: Uuid,
+    leases: &[(Uuid, Uuid, i64)],
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<HashSet<Uuid>, DbErr> {
+    let rows =
+        leases.iter().map(|(tenant, run, fence)| json!({ "tenant_id": tenant, "id": run, "fence": fence }));
+    let columns = [
+        Column("tenant_id", ColumnType::Uuid),
+        Column("id", ColumnType::Uuid),
+        Column("fence", ColumnType::Int),
+    ];
+    let sql = format!(
+        "UPDATE task_run AS r SET lease_expires_at = $3 FROM {} \
+         WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.status = 'RUNNING' AND r.fence = v.fence \
+         AND r.lease_owner = $4 AND r.lease_expires_at > $2 {}",
+        tx.dialect().rows(1, &columns),
+        tx.dialect().returning_of("r"),
+    );
+    let values = vec![array(rows.collect()), now.into(), until.into(), owner.into()];
+    tx.query(&sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
+}
