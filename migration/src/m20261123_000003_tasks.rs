@@ -96,6 +96,7 @@ CREATE TABLE task_run (
 CREATE INDEX task_run_queue ON task_run (tenant_id, lane_id, order_key, id) WHERE status = 'PENDING';
 CREATE INDEX task_run_leases ON task_run (lease_expires_at) WHERE status = 'RUNNING';
 CREATE INDEX task_run_slots ON task_run (tenant_id, lane_id) WHERE status = 'RUNNING';
+CREATE INDEX task_run_cancels ON task_run (lease_owner) WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED';
 CREATE INDEX task_run_waits ON task_run (wait_until) WHERE status = 'WAITING';
 CREATE INDEX task_run_queue_expiry ON task_run (queue_expires_at) WHERE status = 'PENDING';
 CREATE INDEX task_run_failed ON task_run (tenant_id, id) WHERE status = 'FAILED';

@@ -1,16 +1,45 @@
 //! The durable run engine: claim, lease, dispatch, retry, timers, recovery.
+//!
+//! Everything a run becomes is decided in [`transitions`]; this module starts and stops the loops.
 
 mod attempt;
+mod claim;
+mod commit;
+mod dispatch;
+mod execute;
+mod finish;
+mod leased;
+mod leases;
+mod node;
 pub mod policy;
-mod transitions;
+mod sweep;
+pub mod transitions;
+mod watch;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use chrono::TimeDelta;
+use entity::tasks::task_run;
+use entity::tasks::task_run::RunStatus;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
+pub use commit::{Committer, Created};
+pub use dispatch::Running;
+pub use execute::timed_out;
+pub use leases::Leases;
+pub use watch::{Seen, Subscription};
 
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::error::Result;
 use crate::ids::Ids;
-
-pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
+use policy::RunPolicy;
+use transitions::{Born, NewRun};
+use watch::Watch;
 
 /// How this node executes runs.
 #[derive(Clone, Debug)]
@@ -34,10 +63,131 @@ impl Default for EngineSettings {
 }
 
 #[derive(Clone)]
-pub struct Engine;
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    settings: EngineSettings,
+    clock: Clock,
+    /// This process, among all that ever held a lease.
+    instance: Uuid,
+    committer: Committer,
+    leases: Leases,
+    watch: Watch,
+    slots: Arc<Semaphore>,
+    /// Wakes the dispatcher: something may be claimable, or a slot is free.
+    wake: Notify,
+    /// Runs may be queued that this node did not claim: nothing is born running before them.
+    backlog: AtomicBool,
+    /// The loops run and take work.
+    claiming: AtomicBool,
+    /// Runs that were born running here, on their way to the dispatcher.
+    born: tokio::sync::mpsc::UnboundedSender<(task_run::Model, OwnedSemaphorePermit)>,
+    born_receiver: std::sync::Mutex<Option<BornReceiver>>,
+}
+
+type BornReceiver = tokio::sync::mpsc::UnboundedReceiver<(task_run::Model, OwnedSemaphorePermit)>;
 
 impl Engine {
-    pub fn new(_db: Db, _clock: Clock, _ids: Ids, _settings: EngineSettings) -> Self {
-        Self
+    pub fn new(db: Db, clock: Clock, ids: Ids, settings: EngineSettings) -> Self {
+        let watch = Watch::default();
+        let committer = Committer::start(&db, &clock, &watch);
+        // Bounded by the slots: every message holds a permit.
+        let (born, born_receiver) = tokio::sync::mpsc::unbounded_channel();
+        Self(Arc::new(Inner {
+            slots: Arc::new(Semaphore::new(settings.concurrency)),
+            instance: ids.next(),
+            settings,
+            clock,
+            committer,
+            leases: Leases::default(),
+            watch,
+            wake: Notify::new(),
+            backlog: AtomicBool::new(true),
+            claiming: AtomicBool::new(false),
+            born,
+            born_receiver: std::sync::Mutex::new(Some(born_receiver)),
+        }))
+    }
+
+    pub fn settings(&self) -> &EngineSettings {
+        &self.0.settings
+    }
+
+    pub fn committer(&self) -> &Committer {
+        &self.0.committer
+    }
+
+    pub fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
+    /// Inserts a run and starts it at once if this node has a free slot and nothing is queued before it.
+    pub async fn submit(
+        &self,
+        run: task_run::Model,
+        record: Option<entity::governance::idempotency_record::Model>,
+    ) -> Result<Created> {
+        let permit = self.slot_for(&run);
+        let born = permit.as_ref().map(|_| self.birth(&run));
+        let created = self.0.committer.create(NewRun { run, born }, record).await?;
+        if let Created::New(run) = &created {
+            match permit
+                .filter(|_| run.status == RunStatus::Running && run.lease_owner == Some(self.0.instance))
+            {
+                Some(permit) => {
+                    // The receiver lives as long as the engine; without one the lease expires.
+                    let _ = self.0.born.send(((**run).clone(), permit));
+                }
+                None => self.nudge(),
+            }
+        }
+        Ok(created)
+    }
+
+    fn slot_for(&self, run: &task_run::Model) -> Option<OwnedSemaphorePermit> {
+        let may = self.0.claiming.load(Ordering::Relaxed)
+            && !self.0.backlog.load(Ordering::Relaxed)
+            && run.available_at <= run.created_at;
+        if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
+    }
+
+    fn birth(&self, run: &task_run::Model) -> Born {
+        let policy = RunPolicy::of(run);
+        let after = |seconds: u32| run.created_at + TimeDelta::seconds(i64::from(seconds));
+        Born {
+            owner: self.0.instance,
+            lease_expires_at: run.created_at + TimeDelta::from_std(self.0.settings.lease).unwrap_or_default(),
+            attempt_deadline_at: after(policy.timeouts.attempt_seconds),
+            deadline_at: after(policy.timeouts.total_seconds),
+        }
+    }
+
+    /// Something may be claimable now.
+    pub fn nudge(&self) {
+        self.0.backlog.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+    }
+
+    /// A run changed outside the group commit: tell who watches, and claim it if it is queued again.
+    pub fn announce(&self, run: Uuid, status: RunStatus) {
+        self.0.watch.notify(run, status);
+        if status == RunStatus::Pending {
+            self.nudge();
+        }
+    }
+
+    /// Tells the executor of a run on this node that its cancel was asked for.
+    pub fn cancel_here(&self, run: Uuid) {
+        self.0.leases.stop(run, Stop::Cancelled);
+    }
+
+    /// Sees the changes that this node makes to a run from now on.
+    pub fn watch(&self, run: Uuid) -> Subscription {
+        self.0.watch.subscribe(run)
+    }
+
+    /// How many runs this node executes now.
+    pub fn executing(&self) -> usize {
+        self.0.leases.len()
     }
 }

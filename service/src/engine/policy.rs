@@ -21,7 +21,7 @@ pub struct Timeouts {
     #[validate(range(min = 1, max = 86_400))]
     #[schema(minimum = 1, maximum = 86_400, default = 600)]
     pub attempt_seconds: u32,
-    /// How long all attempts together may take, from the first start; waiting for people counts.
+    /// How long all attempts together may take, from the first start; waiting for people does not count.
     #[validate(range(min = 1, max = 2_592_000))]
     #[schema(minimum = 1, maximum = 2_592_000, default = 3_600)]
     pub total_seconds: u32,

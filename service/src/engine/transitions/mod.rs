@@ -12,8 +12,8 @@ mod start;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Written, write};
-pub use recover::{expire_leases, expire_queue, expire_waits, release_node};
-pub use request::{CancelOutcome, cancel, retry, satisfy};
+pub use recover::{expire_leases, expire_queue, expire_waits, force_cancels, release_node};
+pub use request::{CancelOutcome, cancel, retry, satisfy_if_answered};
 pub use start::{claim_lane, renew};
 
 use chrono::{DateTime, Utc};
@@ -23,7 +23,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::db::dialect::time_text;
-use crate::db::{Column, ColumnType, SystemTx};
+use crate::db::{Column, ColumnType, Dialect, SystemTx};
 
 /// How many seconds of waiting one point of priority is worth, so that nothing starves.
 const SECONDS_PER_PRIORITY: i64 = 30;
@@ -77,6 +77,16 @@ pub fn event(
     at: DateTime<Utc>,
 ) -> run_event::Model {
     run_event::Model { tenant_id: tenant, run_id: run, seq, kind: kind.to_owned(), data, created_at: at }
+}
+
+/// How long a WAITING run has waited at `now`, in milliseconds.
+fn waited(dialect: Dialect, now: &str) -> String {
+    dialect.greatest("0", &dialect.millis_between("waiting_since", now))
+}
+
+/// The end of a run's total time, moved by the time it waited for people.
+fn shifted_deadline(dialect: Dialect, now: &str) -> String {
+    dialect.after_seconds("deadline_at", &format!("{} / 1000.0", waited(dialect, now)))
 }
 
 /// Rows as the one JSON parameter of a statement.

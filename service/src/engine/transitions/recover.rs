@@ -6,7 +6,7 @@ use sea_orm::{DbErr, FromQueryResult as _, Value};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{MOST_LOST, event};
+use super::{MOST_LOST, event, shifted_deadline, waited};
 use crate::db::SystemTx;
 
 /// How many rows one sweep changes in one transaction.
@@ -65,6 +65,23 @@ const TIMED_OUT: &str = r#"{"code":"timed_out","message":"The run's total time w
 const LOST: &str = r#"{"code":"worker_lost","message":"The executor of the run vanished."}"#;
 const EXPIRED: &str = r#"{"code":"expired","message":"The run was not started within its queue time."}"#;
 
+/// RUNNING(CANCEL_REQUESTED) whose executor did not agree in time → CANCELLED; its lease is gone.
+pub async fn force_cancels(
+    tx: &SystemTx,
+    asked_before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Vec<task_run::Model>, DbErr> {
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
+         WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND cancel_requested_at <= $2 LIMIT {BATCH}{lock}) \
+         UPDATE task_run SET status = 'CANCELLED', reason = 'BY_USER', completed_at = $1, lease_owner = NULL, \
+         lease_expires_at = NULL, attempt_deadline_at = NULL, event_seq = event_seq + 1, updated_at = $1 \
+         WHERE status = 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        lock = tx.dialect().skip_locked(),
+    );
+    changed(tx, &sql, vec![now.into(), asked_before.into()], now).await
+}
+
 /// PENDING past its queue time → FAILED(EXPIRED).
 pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
     let dialect = tx.dialect();
@@ -87,11 +104,12 @@ pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
          WHERE status = 'WAITING' AND wait_until <= $1 LIMIT {BATCH}{lock}) \
          UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
-         waiting_ms = waiting_ms + {waited}, waiting_since = NULL, available_at = $1, queued_at = $1, \
+         waiting_ms = waiting_ms + {waited}, deadline_at = {deadline}, waiting_since = NULL, available_at = $1, queued_at = $1, \
          queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $1 \
          WHERE status = 'WAITING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         lock = dialect.skip_locked(),
-        waited = dialect.greatest("0", &dialect.millis_between("waiting_since", "$1")),
+        waited = waited(dialect, "$1"),
+        deadline = shifted_deadline(dialect, "$1"),
         expiry = dialect.after_seconds("$1", "86400"),
     );
     changed(tx, &sql, vec![now.into()], now).await

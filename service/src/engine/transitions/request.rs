@@ -6,7 +6,7 @@ use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{event, order_key};
+use super::{event, order_key, shifted_deadline, waited};
 use crate::db::SystemTx;
 
 /// What a cancel did.
@@ -86,10 +86,11 @@ pub async fn satisfy(
 ) -> Result<bool, DbErr> {
     let sql = format!(
         "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
-         waiting_ms = waiting_ms + {waited}, waiting_since = NULL, available_at = $3, queued_at = $3, \
+         waiting_ms = waiting_ms + {waited}, deadline_at = {deadline}, waiting_since = NULL, available_at = $3, queued_at = $3, \
          order_key = $4 - priority * {point}, queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $3 \
          WHERE tenant_id = $1 AND id = $2 AND status = 'WAITING' RETURNING id, event_seq",
-        waited = tx.dialect().greatest("0", &tx.dialect().millis_between("waiting_since", "$3")),
+        waited = waited(tx.dialect(), "$3"),
+        deadline = shifted_deadline(tx.dialect(), "$3"),
         point = super::SECONDS_PER_PRIORITY * 1_000_000,
         expiry = tx.dialect().after_seconds("$3", "86400"),
     );
@@ -98,4 +99,23 @@ pub async fn satisfy(
     let entry = event(tenant, run, row.try_get("", "event_seq")?, "run.resumed", data, now);
     super::append_events(tx, &[entry]).await?;
     Ok(true)
+}
+
+/// [`satisfy`] once no question of the run is open: several may be asked together.
+pub async fn satisfy_if_answered(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    data: Json,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    // Two people who answer two questions at once must not each see the other's as open.
+    let lock =
+        format!("SELECT id FROM task_run WHERE tenant_id = $1 AND id = $2{}", tx.dialect().for_update());
+    tx.query(&lock, vec![tenant.into(), run.into()]).await?;
+    let sql = "SELECT id FROM approval WHERE tenant_id = $1 AND run_id = $2 AND status = 'PENDING' LIMIT 1";
+    if !tx.query(sql, vec![tenant.into(), run.into()]).await?.is_empty() {
+        return Ok(false);
+    }
+    satisfy(tx, tenant, run, data, now).await
 }

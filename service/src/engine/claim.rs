@@ -1,0 +1,233 @@
+//! Fair claims. Tenants take turns by weight, inside a tenant its lanes (one an agent or tool) take
+//! turns, inside a lane the order is age moved by priority. A tenant with a million queued runs does
+//! not delay another's first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::agents::agent::AgentStatus;
+use entity::identity::tenant::{Plan, TenantStatus};
+use entity::tasks::task_run;
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::transitions;
+use crate::db::{Db, Reason, SystemTx};
+use crate::error::Result;
+
+/// How many tenants, and lanes of one tenant, one claim looks at; the next claim goes on behind them.
+const MOST_TENANTS: u64 = 32;
+const MOST_LANES: u64 = 16;
+/// Tenants whose place among their lanes is remembered.
+const MOST_PLACES: usize = 10_000;
+
+/// Where the turns stand: whose turn is next.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    tenant: Uuid,
+    lanes: HashMap<Uuid, Uuid>,
+}
+
+pub struct Claim<'a> {
+    pub db: &'a Db,
+    pub turns: &'a Turns,
+    pub owner: Uuid,
+    pub now: DateTime<Utc>,
+    pub lease: Duration,
+}
+
+/// One tenant's share of a claim.
+struct Share {
+    tenant: Uuid,
+    weight: u64,
+    lanes: Vec<Uuid>,
+}
+
+impl Claim<'_> {
+    /// Up to `most` due runs, each with a new fence and lease.
+    pub async fn take(&self, most: u64) -> Result<Vec<task_run::Model>> {
+        let tx = self.db.system(Reason::Engine).begin().await?;
+        let mut shares = self.shares(&tx).await?;
+        let mut claimed: Vec<task_run::Model> = Vec::new();
+        let mut left = most;
+        // Each round gives every tenant its share of what is left; a tenant that cannot use its share
+        // leaves it to the others, and its exhausted lanes leave the turn.
+        while left > 0 && !shares.is_empty() {
+            let weights: u64 = shares.iter().map(|share| share.weight).sum();
+            let round = left;
+            for share in &mut shares {
+                let due = (round * share.weight).div_ceil(weights.max(1)).min(left);
+                let taken = self.take_share(&tx, share, due).await?;
+                left -= u64::try_from(taken.len()).unwrap_or(left).min(left);
+                claimed.extend(taken);
+                if left == 0 {
+                    break;
+                }
+            }
+            shares.retain(|share| !share.lanes.is_empty());
+        }
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    async fn take_share(
+        &self,
+        tx: &SystemTx,
+        share: &mut Share,
+        due: u64,
+    ) -> Result<Vec<task_run::Model>, DbErr> {
+        let mut taken = Vec::new();
+        let mut left = due;
+        let mut lanes = std::mem::take(&mut share.lanes).into_iter();
+        while left > 0 {
+            let Some(lane) = lanes.next() else { break };
+            let waiting = u64::try_from(lanes.len()).unwrap_or(0);
+            let quantum = left.div_ceil(waiting + 1);
+            let free = free_slots(tx, share.tenant, lane, quantum).await?;
+            let runs = match free {
+                0 => Vec::new(),
+                free => {
+                    transitions::claim_lane(tx, share.tenant, lane, free, self.owner, self.now, self.lease)
+                        .await?
+                }
+            };
+            let count = u64::try_from(runs.len()).unwrap_or(0);
+            left -= count.min(left);
+            if count == quantum {
+                share.lanes.push(lane);
+            }
+            taken.extend(runs);
+            self.turns.lane(share.tenant, lane);
+        }
+        // Lanes that had no turn keep it for the next round.
+        let rest: Vec<Uuid> = lanes.chain(share.lanes.drain(..)).collect();
+        share.lanes = rest;
+        Ok(taken)
+    }
+
+    /// The tenants whose turn it is, with their lanes, in the order of the turns.
+    async fn shares(&self, tx: &SystemTx) -> Result<Vec<Share>, DbErr> {
+        let tenants = around(tx, TENANTS, &[], self.turns.tenant_place(), MOST_TENANTS).await?;
+        let mut shares = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            self.turns.tenant(tenant);
+            let Some(weight) = weight(tx, tenant).await? else { continue };
+            let place = self.turns.lane_place(tenant);
+            let lanes = around(tx, LANES, &[tenant], place, MOST_LANES).await?;
+            shares.push(Share { tenant, weight, lanes });
+        }
+        Ok(shares)
+    }
+}
+
+impl Turns {
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tenant_place(&self) -> Uuid {
+        self.places().tenant
+    }
+
+    fn tenant(&self, tenant: Uuid) {
+        self.places().tenant = tenant;
+    }
+
+    fn lane_place(&self, tenant: Uuid) -> Uuid {
+        self.places().lanes.get(&tenant).copied().unwrap_or_default()
+    }
+
+    fn lane(&self, tenant: Uuid, lane: Uuid) {
+        let mut places = self.places();
+        if places.lanes.len() >= MOST_PLACES {
+            places.lanes.clear();
+        }
+        places.lanes.insert(tenant, lane);
+    }
+}
+
+/// Distinct tenants with pending runs behind `$1`, one index seek each.
+const TENANTS: &str = "WITH RECURSIVE t(id) AS (\
+     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
+     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > t.id \
+     ORDER BY tenant_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
+     SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
+
+/// Distinct lanes of tenant `$3` with pending runs behind `$1`.
+const LANES: &str = "WITH RECURSIVE t(id) AS (\
+     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > $1 \
+     ORDER BY lane_id LIMIT 1) \
+     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > t.id \
+     ORDER BY lane_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
+     SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
+
+/// Up to `most` ids behind `place`, then from the start: a turn round the circle.
+async fn around(
+    tx: &SystemTx,
+    sql: &str,
+    scope: &[Uuid],
+    place: Uuid,
+    most: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let mut ids = behind(tx, sql, scope, place, most).await?;
+    let missing = most.saturating_sub(u64::try_from(ids.len()).unwrap_or(most));
+    if missing > 0 && !place.is_nil() {
+        let first = behind(tx, sql, scope, Uuid::nil(), missing).await?;
+        ids.extend(first.into_iter().take_while(|id| *id <= place));
+    }
+    Ok(ids)
+}
+
+async fn behind(
+    tx: &SystemTx,
+    sql: &str,
+    scope: &[Uuid],
+    place: Uuid,
+    most: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let mut values = vec![place.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
+    values.extend(scope.iter().map(|id| (*id).into()));
+    tx.query(sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
+}
+
+/// The tenant's weight among others; `None` when it may start nothing.
+async fn weight(tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
+    let rows = tx.query("SELECT status, plan FROM tenant WHERE id = $1", vec![tenant.into()]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    if row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
+        return Ok(None);
+    }
+    Ok(Some(match row.try_get::<Plan>("", "plan")? {
+        Plan::Free => 1,
+        Plan::Starter => 2,
+        Plan::Pro => 4,
+        Plan::Enterprise => 8,
+    }))
+}
+
+/// How many of `wanted` runs the lane's agent may start: none while it is paused, and no more than
+/// `maxConcurrent` over all nodes, which the lock on its row makes exact.
+async fn free_slots(tx: &SystemTx, tenant: Uuid, lane: Uuid, wanted: u64) -> Result<u64, DbErr> {
+    let sql = "SELECT status, max_concurrent FROM agent WHERE tenant_id = $1 AND id = $2";
+    let rows = tx.query(sql, vec![tenant.into(), lane.into()]).await?;
+    let Some(row) = rows.first() else { return Ok(wanted) };
+    if row.try_get::<AgentStatus>("", "status")? != AgentStatus::Active {
+        return Ok(0);
+    }
+    if row.try_get::<Option<i32>>("", "max_concurrent")?.is_none() {
+        return Ok(wanted);
+    }
+    let locked = format!("{sql}{}", tx.dialect().for_update());
+    let rows = tx.query(&locked, vec![tenant.into(), lane.into()]).await?;
+    let limit: Option<i32> = rows.first().map(|row| row.try_get("", "max_concurrent")).transpose()?.flatten();
+    let sql = "SELECT COUNT(*) AS running FROM task_run WHERE status = 'RUNNING' AND tenant_id = $1 AND lane_id = $2";
+    let rows = tx.query(sql, vec![tenant.into(), lane.into()]).await?;
+    let running: i64 = rows.first().map(|row| row.try_get("", "running")).transpose()?.unwrap_or(0);
+    let free = limit.map_or(i64::MAX, |limit| i64::from(limit) - running);
+    Ok(wanted.min(u64::try_from(free).unwrap_or(0)))
+}

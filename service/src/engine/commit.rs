@@ -1,0 +1,344 @@
+//! Group commit: what waits while a commit is in flight goes into the next one, and each caller is
+//! answered after its own rows are durable. A lone caller waits for nobody; a bad row fails alone.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use entity::governance::idempotency_record;
+use entity::tasks::{approval, task_run};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::LeaseLost;
+use super::transitions::{self, HeldWrite, NewRun, Written};
+use super::watch::Watch;
+use crate::clock::Clock;
+use crate::db::{Db, Dialect, Reason, SystemTx};
+use crate::error::{Error, Result};
+
+/// Most commands in one commit, and most bytes of JSON in them.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 8 << 20;
+/// Commands that may wait; more creates are refused.
+const QUEUE: usize = 8_192;
+
+enum Command {
+    Create(Box<Create>),
+    Write(Box<Write>),
+}
+
+struct Create {
+    new: NewRun,
+    record: Option<idempotency_record::Model>,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Created>>,
+}
+
+struct Write {
+    write: HeldWrite,
+    questions: Vec<approval::Model>,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Written, LeaseLost>>,
+}
+
+/// What became of a run to be created.
+#[derive(Debug)]
+pub enum Created {
+    New(Box<task_run::Model>),
+    /// A live run has the same dedupe key.
+    Duplicate(Box<task_run::Model>),
+}
+
+impl Command {
+    fn run(&self) -> Uuid {
+        match self {
+            Self::Create(create) => create.new.run.id,
+            Self::Write(write) => write.write.run,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Create(create) => create.bytes,
+            Self::Write(write) => write.bytes,
+        }
+    }
+}
+
+/// Hands commands to the tasks that commit them. A run's commands always go to the same task, so
+/// they keep their order.
+#[derive(Clone)]
+pub struct Committer {
+    lanes: Vec<mpsc::Sender<Command>>,
+}
+
+impl Committer {
+    pub fn start(db: &Db, clock: &Clock, watch: &Watch) -> Self {
+        let count = match db.dialect() {
+            Dialect::Sqlite => 1,
+            Dialect::Postgres => 2,
+        };
+        let lanes = (0..count)
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(QUEUE);
+                let worker = Worker { db: db.clone(), clock: clock.clone(), watch: watch.clone(), receiver };
+                tokio::spawn(worker.run());
+                sender
+            })
+            .collect();
+        Self { lanes }
+    }
+
+    fn lane(&self, run: Uuid) -> Option<&mpsc::Sender<Command>> {
+        let byte = usize::from(run.as_bytes()[15]);
+        self.lanes.get(byte % self.lanes.len().max(1))
+    }
+
+    /// # Errors
+    /// [`Error::Unavailable`] `engine_busy` when too many wait already.
+    pub async fn create(&self, new: NewRun, record: Option<idempotency_record::Model>) -> Result<Created> {
+        let busy = || Error::Unavailable { code: "engine_busy", retry_after: Duration::from_secs(1) };
+        let bytes = size(&new.run.input) + size(&new.run.metadata) + 1024;
+        let lane = self.lane(new.run.id).ok_or_else(busy)?;
+        let (reply, answer) = oneshot::channel();
+        lane.try_send(Command::Create(Box::new(Create { new, record, bytes, reply }))).map_err(|_| busy())?;
+        answer.await.map_err(Error::internal)?
+    }
+
+    pub async fn write(
+        &self,
+        write: HeldWrite,
+        questions: Vec<approval::Model>,
+    ) -> Result<Written, LeaseLost> {
+        let steps = write
+            .progress
+            .steps
+            .iter()
+            .map(|step| size(&step.request) + step.response.as_ref().map_or(0, size));
+        let output = write.change.as_ref().and_then(|change| change.output.as_ref()).map_or(0, size);
+        let bytes = steps.sum::<usize>() + output + 1024;
+        let lane = self.lane(write.run).ok_or(LeaseLost)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Write(Box::new(Write { write, questions, bytes, reply }));
+        lane.send(command).await.map_err(|_| LeaseLost)?;
+        answer.await.map_err(|_| LeaseLost)?
+    }
+}
+
+/// The order of magnitude of a value's JSON text.
+fn size(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => 8,
+        serde_json::Value::String(text) => text.len() + 2,
+        serde_json::Value::Array(items) => items.iter().map(size).sum::<usize>() + 2,
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>() + 2
+        }
+    }
+}
+
+struct Worker {
+    db: Db,
+    clock: Clock,
+    watch: Watch,
+    receiver: mpsc::Receiver<Command>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut deferred: VecDeque<Command> = VecDeque::new();
+        loop {
+            let first = match deferred.pop_front() {
+                Some(command) => command,
+                None => match self.receiver.recv().await {
+                    Some(command) => command,
+                    None => return,
+                },
+            };
+            let batch = self.gather(first, &mut deferred);
+            metrics::histogram!("engine_commit_rows").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+            self.commit(batch).await;
+        }
+    }
+
+    /// What waits now, at most one command a run: a statement changes a row once.
+    fn gather(&mut self, first: Command, deferred: &mut VecDeque<Command>) -> Vec<Command> {
+        let mut runs = HashSet::from([first.run()]);
+        let mut bytes = first.bytes();
+        let mut batch = vec![first];
+        let mut again = VecDeque::new();
+        while batch.len() < BATCH && bytes < BATCH_BYTES && again.len() < BATCH {
+            let Some(next) = deferred.pop_front().or_else(|| self.receiver.try_recv().ok()) else { break };
+            if runs.insert(next.run()) {
+                bytes += next.bytes();
+                batch.push(next);
+            } else {
+                again.push_back(next);
+            }
+        }
+        again.append(deferred);
+        *deferred = again;
+        batch
+    }
+
+    async fn commit(&self, batch: Vec<Command>) {
+        let (mut creates, mut writes) = (Vec::new(), Vec::new());
+        for command in batch {
+            match command {
+                Command::Create(create) => creates.push(*create),
+                Command::Write(write) => writes.push(*write),
+            }
+        }
+        let single = creates.len() + writes.len() == 1;
+        match self.apply(&creates, &writes).await {
+            Ok(done) => self.answer(creates, writes, done).await,
+            Err(failure) if single => fail(creates, writes, failure),
+            Err(Failure::Statement(cause)) => {
+                tracing::warn!(%cause, "a group commit failed: its rows are tried one by one");
+                for create in creates {
+                    self.commit_one(vec![create], Vec::new()).await;
+                }
+                for write in writes {
+                    self.commit_one(Vec::new(), vec![write]).await;
+                }
+            }
+            Err(failure) => fail(creates, writes, failure),
+        }
+    }
+
+    async fn commit_one(&self, creates: Vec<Create>, writes: Vec<Write>) {
+        match self.apply(&creates, &writes).await {
+            Ok(done) => self.answer(creates, writes, done).await,
+            Err(failure) => fail(creates, writes, failure),
+        }
+    }
+
+    async fn apply(&self, creates: &[Create], writes: &[Write]) -> Result<Done, Failure> {
+        let now = self.clock.now();
+        let tx = self.db.system(Reason::Engine).begin().await.map_err(Failure::Begin)?;
+        let mut done = Done::default();
+        if !creates.is_empty() {
+            let runs: Vec<NewRun> = creates.iter().map(|create| create.new.clone()).collect();
+            done.created = transitions::create(&tx, &runs).await?;
+            let records = creates.iter().filter(|create| done.created.contains_key(&create.new.run.id));
+            insert(&tx, records.filter_map(|create| create.record.clone())).await?;
+        }
+        if !writes.is_empty() {
+            let held: Vec<HeldWrite> = writes.iter().map(|write| write.write.clone()).collect();
+            done.written = transitions::write(&tx, &held, now).await?;
+            let asked = writes.iter().filter(|write| done.written.contains_key(&write.write.run));
+            insert_questions(&tx, asked.flat_map(|write| write.questions.clone())).await?;
+        }
+        tx.commit().await.map_err(Failure::Commit)?;
+        Ok(done)
+    }
+
+    async fn answer(&self, creates: Vec<Create>, writes: Vec<Write>, mut done: Done) {
+        for create in creates {
+            let answer = match done.created.remove(&create.new.run.id) {
+                Some(run) => {
+                    self.watch.notify(run.id, run.status);
+                    Ok(Created::New(Box::new(run)))
+                }
+                None => self.why_not(&create.new).await,
+            };
+            // A caller that no longer waits needs no answer.
+            let _ = create.reply.send(answer);
+        }
+        for write in writes {
+            let answer = done.written.get(&write.write.run).copied().ok_or(LeaseLost);
+            if let Ok(written) = answer {
+                self.watch.notify(write.write.run, written.status);
+            }
+            let _ = write.reply.send(answer);
+        }
+    }
+
+    /// Why a run was not inserted.
+    #[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
+    async fn why_not(&self, new: &NewRun) -> Result<Created> {
+        let db = self.db.system(Reason::Engine);
+        let mine = task_run::Entity::find().filter(task_run::Column::TenantId.eq(new.run.tenant_id));
+        if let Some(run) =
+            mine.clone().filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await?
+        {
+            return Ok(Created::New(Box::new(run)));
+        }
+        if let Some(key) = &new.run.dedupe_key {
+            let live =
+                [task_run::RunStatus::Pending, task_run::RunStatus::Running, task_run::RunStatus::Waiting];
+            let same =
+                mine.filter(task_run::Column::DedupeKey.eq(key)).filter(task_run::Column::Status.is_in(live));
+            if let Some(run) = same.one(db.connection()).await? {
+                return Ok(Created::Duplicate(Box::new(run)));
+            }
+        }
+        Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be created."))
+    }
+}
+
+#[derive(Default)]
+struct Done {
+    created: std::collections::HashMap<Uuid, task_run::Model>,
+    written: std::collections::HashMap<Uuid, Written>,
+}
+
+enum Failure {
+    Begin(Error),
+    /// Nothing was committed.
+    Statement(DbErr),
+    /// Whether it was committed is not known.
+    Commit(Error),
+}
+
+impl From<DbErr> for Failure {
+    fn from(cause: DbErr) -> Self {
+        Self::Statement(cause)
+    }
+}
+
+/// A write whose commit is in doubt counts as lost: its run is recovered when the lease expires.
+fn fail(creates: Vec<Create>, writes: Vec<Write>, failure: Failure) {
+    let cause = match failure {
+        Failure::Begin(error) | Failure::Commit(error) => error,
+        Failure::Statement(cause) => cause.into(),
+    };
+    if !matches!(cause, Error::Conflict { .. }) {
+        tracing::error!(%cause, "an engine commit failed");
+    }
+    let mut cause = Some(cause);
+    for create in creates {
+        let busy = || Error::Unavailable { code: "database_busy", retry_after: Duration::from_secs(1) };
+        let _ = create.reply.send(Err(cause.take().unwrap_or_else(busy)));
+    }
+    for write in writes {
+        let _ = write.reply.send(Err(LeaseLost));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
+async fn insert(
+    tx: &SystemTx,
+    records: impl Iterator<Item = idempotency_record::Model>,
+) -> Result<(), DbErr> {
+    let records: Vec<_> = records.map(|record| record.into_active_model().reset_all()).collect();
+    if !records.is_empty() {
+        idempotency_record::Entity::insert_many(records).exec(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
+async fn insert_questions(
+    tx: &SystemTx,
+    questions: impl Iterator<Item = approval::Model>,
+) -> Result<(), DbErr> {
+    let questions: Vec<_> = questions.map(|question| question.into_active_model().reset_all()).collect();
+    if !questions.is_empty() {
+        approval::Entity::insert_many(questions).exec(tx.connection()).await?;
+    }
+    Ok(())
+}

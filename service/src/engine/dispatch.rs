@@ -1,0 +1,276 @@
+//! The loops of a node: claim into free slots, renew leases, sweep, and stop in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use entity::tasks::task_run;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::claim::{Claim, Turns};
+use super::leased::LeasedAttempt;
+use super::node::{self, NodeName};
+use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, transitions};
+use crate::core::Core;
+use crate::db::Reason;
+use crate::error::{Error, Result};
+
+/// Polling is the truth; everything else only makes it sooner.
+const POLL: Duration = Duration::from_millis(500);
+/// How often a node looks at its own clock for what must stop.
+const TICK: Duration = Duration::from_millis(200);
+/// How often a node asks whether another node's user cancelled one of its runs.
+const CANCEL_POLL: Duration = Duration::from_secs(1);
+/// A claim of many is cheaper than many claims: a busy node lets slots gather this long.
+const GATHER: Duration = Duration::from_millis(1);
+/// How long leased runs may go on while the node stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The running engine of a node.
+pub struct Running {
+    core: Core,
+    stop: CancellationToken,
+    loops: Vec<JoinHandle<()>>,
+    attempts: TaskTracker,
+    beating: Arc<AtomicBool>,
+    _name: NodeName,
+}
+
+impl Engine {
+    /// Starts the loops of this node.
+    pub async fn start(&self, core: &Core, executor: Arc<dyn Executor>) -> Result<Running> {
+        let name = node::name(&core.config.data_dir, self.0.instance)?;
+        sweep::sync_clock(core).await?;
+        let released = node::register(core, &name.name, self.0.instance).await?;
+        if released > 0 {
+            tracing::info!(runs = released, "requeued what this node held before it stopped");
+        }
+        let born = self.0.born_receiver.lock().ok().and_then(|mut receiver| receiver.take());
+        let born = born.ok_or_else(|| Error::internal("the engine was started twice"))?;
+        let stop = CancellationToken::new();
+        let attempts = TaskTracker::new();
+        let beating = Arc::new(AtomicBool::new(true));
+        let dispatcher =
+            Dispatcher { core: core.clone(), executor, attempts: attempts.clone(), turns: Turns::default() };
+        let loops = vec![
+            tokio::spawn(dispatcher.run(born, stop.clone())),
+            tokio::spawn(heartbeat(core.clone(), stop.clone())),
+            tokio::spawn(enforce(core.clone(), stop.clone())),
+            tokio::spawn(foreign_cancels(core.clone(), stop.clone())),
+            tokio::spawn(sweeps(core.clone(), stop.clone(), beating.clone())),
+        ];
+        self.0.claiming.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
+        Ok(Running { core: core.clone(), stop, loops, attempts, beating, _name: name })
+    }
+}
+
+impl Running {
+    /// Whether the last sweep succeeded: part of readiness.
+    pub fn is_healthy(&self) -> bool {
+        self.beating.load(Ordering::Relaxed)
+    }
+
+    /// Takes no new work: what is claimed goes on.
+    pub fn stop_claiming(&self) {
+        self.core.engine.0.claiming.store(false, Ordering::Relaxed);
+    }
+
+    /// Stops claiming, lets attempts finish or give their runs back, then ends the loops.
+    pub async fn drain(self) {
+        self.stop_claiming();
+        let engine = &self.core.engine;
+        engine.leases().stop_all(Stop::Draining);
+        self.attempts.close();
+        if tokio::time::timeout(DRAIN, self.attempts.wait()).await.is_err() {
+            tracing::warn!(
+                runs = engine.executing(),
+                "stopped while runs were executing: their leases expire"
+            );
+        }
+        self.stop.cancel();
+        for task in self.loops {
+            let _ = task.await;
+        }
+    }
+}
+
+struct Dispatcher {
+    core: Core,
+    executor: Arc<dyn Executor>,
+    attempts: TaskTracker,
+    turns: Turns,
+}
+
+impl Dispatcher {
+    async fn run(self, mut born: BornReceiver, stop: CancellationToken) {
+        let inner = self.core.engine.0.clone();
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some((run, permit)) = born.recv() => {
+                    self.spawn(run, permit);
+                    continue;
+                }
+                () = inner.wake.notified() => {
+                    if inner.slots.available_permits() < inner.settings.concurrency / 4 {
+                        tokio::time::sleep(GATHER).await;
+                    }
+                }
+                _ = poll.tick() => {}
+            }
+            if inner.claiming.load(Ordering::Relaxed)
+                && let Err(cause) = self.fill().await
+            {
+                tracing::warn!(%cause, "could not claim");
+            }
+        }
+    }
+
+    /// Claims into the free slots, until they are full or nothing is due.
+    async fn fill(&self) -> Result<()> {
+        let inner = &self.core.engine.0;
+        loop {
+            let free = inner.slots.available_permits();
+            let Ok(mut permits) =
+                inner.slots.clone().try_acquire_many_owned(u32::try_from(free).unwrap_or(u32::MAX))
+            else {
+                continue;
+            };
+            if free == 0 {
+                return Ok(());
+            }
+            let claim = Claim {
+                db: &self.core.db,
+                turns: &self.turns,
+                owner: inner.instance,
+                now: self.core.clock.now(),
+                lease: inner.settings.lease,
+            };
+            // Set before the claim looks, so that a run which is queued meanwhile sets it again.
+            inner.backlog.store(false, Ordering::Relaxed);
+            let runs = claim.take(u64::try_from(free).unwrap_or(u64::MAX)).await.inspect_err(|_| {
+                inner.backlog.store(true, Ordering::Relaxed);
+            })?;
+            let full = runs.len() >= free;
+            if full {
+                inner.backlog.store(true, Ordering::Relaxed);
+            }
+            for run in runs {
+                let Some(permit) = permits.split(1) else { break };
+                self.spawn(run, permit);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    fn spawn(&self, run: task_run::Model, permit: OwnedSemaphorePermit) {
+        let core = self.core.clone();
+        let until = run.lease_expires_at.unwrap_or_else(|| core.clock.now());
+        let lease = core.engine.leases().take(&run, until);
+        let attempt = LeasedAttempt::new(core.clone(), run.clone(), lease);
+        let executor = self.executor.clone();
+        self.attempts.spawn(async move {
+            execute::execute(core.clone(), run, attempt, executor).await;
+            drop(permit);
+            let inner = &core.engine.0;
+            if inner.backlog.load(Ordering::Relaxed) {
+                inner.wake.notify_one();
+            }
+        });
+    }
+}
+
+async fn heartbeat(core: Core, stop: CancellationToken) {
+    let inner = core.engine.0.clone();
+    let mut pause = inner.settings.heartbeat;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = match beat(&core).await {
+            Ok(()) => inner.settings.heartbeat,
+            Err(cause) => {
+                tracing::warn!(%cause, "could not renew leases");
+                inner.settings.heartbeat.min(Duration::from_secs(1))
+            }
+        };
+    }
+}
+
+async fn beat(core: &Core) -> Result<()> {
+    let inner = &core.engine.0;
+    let leases = inner.leases.renewable();
+    let now = core.clock.now();
+    let until = now + TimeDelta::from_std(inner.settings.lease).unwrap_or_default();
+    let tx = core.db.system(Reason::Engine).begin().await?;
+    tx.execute(
+        "UPDATE engine_node SET last_seen_at = $1 WHERE id = $2",
+        vec![now.into(), inner.instance.into()],
+    )
+    .await?;
+    let kept = match leases.is_empty() {
+        true => Default::default(),
+        false => transitions::renew(&tx, inner.instance, &leases, now, until).await?,
+    };
+    tx.commit().await?;
+    inner.leases.renewed(&leases, &kept, until);
+    Ok(())
+}
+
+async fn enforce(core: Core, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => core.engine.leases().enforce(core.clock.now()),
+        }
+    }
+}
+
+async fn foreign_cancels(core: Core, stop: CancellationToken) {
+    let inner = core.engine.0.clone();
+    let sql = "SELECT id FROM task_run WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND lease_owner = $1";
+    let mut tick = tokio::time::interval(CANCEL_POLL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if inner.leases.len() == 0 {
+            continue;
+        }
+        match core.db.system(Reason::Engine).query(sql, vec![inner.instance.into()]).await {
+            Ok(rows) => rows
+                .iter()
+                .filter_map(|row| row.try_get("", "id").ok())
+                .for_each(|run| core.engine.cancel_here(run)),
+            Err(cause) => tracing::warn!(%cause, "could not look for cancelled runs"),
+        }
+    }
+}
+
+async fn sweeps(core: Core, stop: CancellationToken, healthy: Arc<AtomicBool>) {
+    let mut tick = tokio::time::interval(core.engine.settings().sweep);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let swept = sweep::sweep(&core).await;
+        healthy.store(swept.is_ok(), Ordering::Relaxed);
+        if let Err(cause) = swept {
+            tracing::warn!(%cause, "could not sweep");
+        }
+    }
+}

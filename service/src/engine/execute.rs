@@ -1,0 +1,105 @@
+//! Runs one claimed run to the end of its attempt and commits that end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::tasks::task_run::{self, RunReason};
+use futures_util::FutureExt as _;
+
+use super::finish::ending;
+use super::leased::LeasedAttempt;
+use super::{Attempt as _, Executor, Outcome, Progress, RunError, Stop};
+use crate::core::Core;
+
+/// How long an executor that was told to stop may take to end by itself.
+const GRACE: Duration = Duration::from_millis(1_500);
+/// Model text is stored at most ten times a second.
+const TEXT_INTERVAL: Duration = Duration::from_millis(100);
+
+pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, executor: Arc<dyn Executor>) {
+    let outcome = outcome(&attempt, executor.as_ref()).await;
+    let engine = &core.engine;
+    if let Some(ending) = ending(&run, outcome, core.clock.now(), &core.ids) {
+        let mut write = attempt.held(ending.progress);
+        write.change = Some(ending.change);
+        match engine.committer().write(write, ending.questions).await {
+            Ok(written) => {
+                metrics::counter!("engine_attempts_total", "status" => label(written.status)).increment(1)
+            }
+            Err(_) => metrics::counter!("engine_attempts_total", "status" => "lease_lost").increment(1),
+        }
+    }
+    engine.leases().give_back(attempt.lease());
+}
+
+async fn outcome(attempt: &LeasedAttempt, executor: &dyn Executor) -> Outcome {
+    let work = AssertUnwindSafe(executor.execute(attempt)).catch_unwind();
+    tokio::pin!(work);
+    let told = async {
+        let stop = attempt.until_stopped().await;
+        tokio::time::sleep(if stop == Stop::Draining { Duration::from_secs(30) } else { GRACE }).await;
+        stop
+    };
+    tokio::pin!(told);
+    let mut text = tokio::time::interval(TEXT_INTERVAL);
+    text.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    text.reset();
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return match done {
+                Ok(outcome) => outcome,
+                Err(_) => Outcome::Failed { error: defect(), progress: Progress::default() },
+            },
+            stop = &mut told => return forced(stop),
+            _ = text.tick() => {
+                // A lost lease is noticed through `stopped`.
+                let _ = attempt.flush_text().await;
+            }
+        }
+    }
+}
+
+/// The end of an attempt whose executor did not stop by itself.
+fn forced(stop: Stop) -> Outcome {
+    let progress = Progress::default();
+    match stop {
+        Stop::Cancelled => Outcome::Cancelled { progress },
+        Stop::TimedOut => Outcome::Failed { error: timed_out(), progress },
+        Stop::LeaseLost => Outcome::LeaseLost,
+        Stop::Draining => Outcome::Released { progress },
+    }
+}
+
+/// The failure of an attempt whose time is over; another attempt may be in time.
+pub fn timed_out() -> RunError {
+    RunError {
+        reason: RunReason::TimedOut,
+        code: "timed_out".to_owned(),
+        message: "The attempt took longer than it may.".to_owned(),
+        retryable: true,
+        retry_after: None,
+    }
+}
+
+fn defect() -> RunError {
+    RunError {
+        reason: RunReason::Error,
+        code: "internal".to_owned(),
+        message: "The executor failed; the cause is in the operator's log.".to_owned(),
+        retryable: true,
+        retry_after: None,
+    }
+}
+
+fn label(status: task_run::RunStatus) -> &'static str {
+    match status {
+        task_run::RunStatus::Pending => "requeued",
+        task_run::RunStatus::Running => "running",
+        task_run::RunStatus::Waiting => "waiting",
+        task_run::RunStatus::Completed => "completed",
+        task_run::RunStatus::Failed => "failed",
+        task_run::RunStatus::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,106 @@
+//! From how an attempt ended to what its run becomes.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::tasks::approval::{ApprovalStatus, Model as Approval};
+use entity::tasks::task_run::{self, RunReason, RunStatus};
+use serde_json::{Value, json};
+
+use super::policy::RunPolicy;
+use super::transitions::{Change, order_key};
+use super::{Event, Outcome, Progress, Question, RunError};
+use crate::ids::Ids;
+
+/// What is committed at the end of an attempt.
+pub struct Ending {
+    pub progress: Progress,
+    pub change: Change,
+    pub questions: Vec<Approval>,
+}
+
+/// `None` when the lease is lost: then nothing may be written.
+pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: &Ids) -> Option<Ending> {
+    let ending = |progress, change| Some(Ending { progress, change, questions: Vec::new() });
+    let to =
+        |status, reason| Change { to: Some((status, reason)), event_data: json!({}), ..Change::default() };
+    match outcome {
+        Outcome::LeaseLost => None,
+        Outcome::Completed { reason, output, progress } => {
+            ending(progress, Change { output: Some(output), ..to(RunStatus::Completed, reason) })
+        }
+        Outcome::Cancelled { progress } => ending(progress, to(RunStatus::Cancelled, RunReason::ByUser)),
+        Outcome::Released { progress } => ending(
+            progress,
+            Change {
+                released: true,
+                available: Some((now, run.order_key)),
+                ..to(RunStatus::Pending, RunReason::Queued)
+            },
+        ),
+        Outcome::Failed { error, progress } => ending(progress, failure(run, &error, now, ids)),
+        Outcome::Asked { reason, questions, mut progress } => {
+            let questions: Vec<_> =
+                questions.into_iter().map(|question| approval(run, question, now, ids)).collect();
+            let wait_until = questions.iter().map(|question| question.expires_at).min();
+            progress.events.extend(questions.iter().map(|question| Event {
+                kind: "approval.requested",
+                data: json!({ "approvalId": question.id, "step": question.step_number, "kind": question.kind,
+                    "expiresAt": question.expires_at }),
+            }));
+            // The approval expires first, and its expiry resumes the run; this is for one that is gone.
+            let wait_until = wait_until.map(|until| until + TimeDelta::minutes(1));
+            let change = Change { wait_until, ..to(RunStatus::Waiting, reason) };
+            Some(Ending { progress, change, questions })
+        }
+    }
+}
+
+fn failure(run: &task_run::Model, error: &RunError, now: DateTime<Utc>, ids: &Ids) -> Change {
+    let policy = RunPolicy::of(run);
+    let failures = u32::try_from(run.failures).unwrap_or(0) + 1;
+    let kept = json!({ "code": error.code, "message": error.message });
+    let delay = policy.retry.delay(failures, error.retry_after, ids);
+    let again = now + TimeDelta::from_std(delay).unwrap_or(TimeDelta::MAX);
+    let in_time = run.deadline_at.is_none_or(|deadline| again < deadline);
+    let mut change = Change {
+        error: Some(kept.clone()),
+        failed: true,
+        event_data: json!({ "error": kept }),
+        ..Change::default()
+    };
+    if error.retryable && in_time && policy.retry.allows(&error.code, failures) {
+        change.to = Some((RunStatus::Pending, RunReason::RetryBackoff));
+        change.available = Some((again, order_key(again, run.priority)));
+        add(&mut change.event_data, "availableAt", json!(again));
+    } else {
+        let exhausted = error.retryable && in_time && failures >= policy.retry.max_attempts && failures > 1;
+        let reason = if exhausted { RunReason::RetriesExhausted } else { error.reason };
+        change.to = Some((RunStatus::Failed, reason));
+    }
+    change
+}
+
+fn add(data: &mut Value, key: &str, value: Value) {
+    if let Value::Object(fields) = data {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
+fn approval(run: &task_run::Model, question: Question, now: DateTime<Utc>, ids: &Ids) -> Approval {
+    let Question { kind, step, proposal, on_expire, expires_in } = question;
+    Approval {
+        tenant_id: run.tenant_id,
+        id: ids.next(),
+        run_id: run.id,
+        step_number: step,
+        kind,
+        status: ApprovalStatus::Pending,
+        proposal,
+        decision: None,
+        on_expire,
+        expires_at: now + TimeDelta::from_std(expires_in).unwrap_or(TimeDelta::days(1)),
+        decided_by: None,
+        decided_at: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

@@ -1,0 +1,121 @@
+//! An attempt of the in-process executor: the same functions that a remote worker's calls use.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use entity::tasks::{approval, run_step, task_run};
+use sea_orm::{ColumnTrait as _, Order};
+use serde_json::json;
+
+use super::leases::Lease;
+use super::transitions::HeldWrite;
+use super::{Attempt, Event, LeaseLost, Progress, Stop};
+use crate::core::Core;
+use crate::error::Result;
+
+/// A piece of model text that is not stored yet is no longer than this; more is dropped from the
+/// stream, never from the step.
+const MOST_PENDING_TEXT: usize = 16 << 10;
+
+pub struct LeasedAttempt {
+    core: Core,
+    run: task_run::Model,
+    lease: Lease,
+    text: Mutex<Option<(i32, String)>>,
+}
+
+impl LeasedAttempt {
+    pub fn new(core: Core, run: task_run::Model, lease: Lease) -> Self {
+        Self { core, run, lease, text: Mutex::default() }
+    }
+
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The write that carries this attempt's fence.
+    pub fn held(&self, progress: Progress) -> HeldWrite {
+        HeldWrite {
+            tenant: self.lease.tenant,
+            run: self.lease.run,
+            attempt: self.lease.attempt,
+            fence: self.lease.fence,
+            progress: self.with_text(progress),
+            change: None,
+        }
+    }
+
+    /// Stores the text that came since the last write, if any.
+    pub async fn flush_text(&self) -> Result<(), LeaseLost> {
+        let pending = self.text.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if pending { self.record(Progress::default()).await } else { Ok(()) }
+    }
+
+    fn with_text(&self, mut progress: Progress) -> Progress {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((step, text)) = text {
+            progress
+                .events
+                .insert(0, Event { kind: "model.delta", data: json!({ "step": step, "text": text }) });
+        }
+        progress
+    }
+}
+
+#[async_trait]
+impl Attempt for LeasedAttempt {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn run(&self) -> &task_run::Model {
+        &self.run
+    }
+
+    fn deadline(&self) -> DateTime<Utc> {
+        self.lease.deadline
+    }
+
+    async fn journal(&self) -> Result<Vec<run_step::Model>> {
+        let db = self.core.db.tenant(self.run.tenant_id);
+        let steps = db.find::<run_step::Entity>().filter(run_step::Column::RunId.eq(self.run.id));
+        steps.order_by(run_step::Column::Number, Order::Asc).all().await
+    }
+
+    async fn decisions(&self) -> Result<Vec<approval::Model>> {
+        let db = self.core.db.tenant(self.run.tenant_id);
+        let decided = db
+            .find::<approval::Entity>()
+            .filter(approval::Column::RunId.eq(self.run.id))
+            .filter(approval::Column::Status.ne(approval::ApprovalStatus::Pending));
+        decided.order_by(approval::Column::Id, Order::Asc).all().await
+    }
+
+    async fn record(&self, progress: Progress) -> Result<(), LeaseLost> {
+        if self.stopped() == Some(Stop::LeaseLost) {
+            return Err(LeaseLost);
+        }
+        let written = self.core.engine.committer().write(self.held(progress), Vec::new()).await;
+        if written.is_err() {
+            self.core.engine.leases().stop(self.run.id, Stop::LeaseLost);
+        }
+        written.map(|_| ())
+    }
+
+    fn delta(&self, step: i32, text: &str) {
+        let mut pending = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, so_far) = pending.get_or_insert_with(|| (step, String::new()));
+        if *of == step && so_far.len() + text.len() <= MOST_PENDING_TEXT {
+            so_far.push_str(text);
+        }
+    }
+
+    fn stopped(&self) -> Option<Stop> {
+        self.lease.stopped()
+    }
+
+    async fn until_stopped(&self) -> Stop {
+        self.lease.until_stopped().await
+    }
+}

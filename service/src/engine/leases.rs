@@ -1,0 +1,134 @@
+//! The leases that this node holds, and how their executors are told to stop.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::Stop;
+
+/// A lease on one run.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub tenant: Uuid,
+    pub run: Uuid,
+    pub attempt: i32,
+    pub fence: i64,
+    /// When the attempt times out.
+    pub deadline: DateTime<Utc>,
+    stop: Arc<watch::Sender<Option<Stop>>>,
+}
+
+impl Lease {
+    pub fn stopped(&self) -> Option<Stop> {
+        *self.stop.borrow()
+    }
+
+    pub async fn until_stopped(&self) -> Stop {
+        let mut receiver = self.stop.subscribe();
+        match receiver.wait_for(Option::is_some).await {
+            Ok(stop) => stop.unwrap_or(Stop::LeaseLost),
+            Err(_) => Stop::LeaseLost,
+        }
+    }
+
+    /// The first reason stands, except that a lost lease overrides all.
+    fn tell(&self, stop: Stop) {
+        self.stop.send_if_modified(|current| {
+            let change = current.is_none() || (stop == Stop::LeaseLost && *current != Some(Stop::LeaseLost));
+            if change {
+                *current = Some(stop);
+            }
+            change
+        });
+    }
+}
+
+struct Held {
+    lease: Lease,
+    expires_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Default)]
+pub struct Leases(Arc<Mutex<HashMap<Uuid, Held>>>);
+
+impl Leases {
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn take(&self, run: &entity::tasks::task_run::Model, until: DateTime<Utc>) -> Lease {
+        let ends = [run.attempt_deadline_at, run.deadline_at].into_iter().flatten().min();
+        let lease = Lease {
+            tenant: run.tenant_id,
+            run: run.id,
+            attempt: run.attempt,
+            fence: run.fence,
+            deadline: ends.unwrap_or(until),
+            stop: Arc::new(watch::channel(None).0),
+        };
+        self.held().insert(run.id, Held { lease: lease.clone(), expires_at: until });
+        lease
+    }
+
+    pub fn give_back(&self, lease: &Lease) {
+        let mut held = self.held();
+        if held.get(&lease.run).is_some_and(|entry| entry.lease.fence == lease.fence) {
+            held.remove(&lease.run);
+        }
+    }
+
+    pub fn stop(&self, run: Uuid, stop: Stop) {
+        if let Some(entry) = self.held().get(&run) {
+            entry.lease.tell(stop);
+        }
+    }
+
+    pub fn stop_all(&self, stop: Stop) {
+        for entry in self.held().values() {
+            entry.lease.tell(stop);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.held().len()
+    }
+
+    /// Tenant, run and fence of every lease that may be renewed.
+    pub fn renewable(&self) -> Vec<(Uuid, Uuid, i64)> {
+        let held = self.held();
+        let live = held.values().filter(|entry| entry.lease.stopped() != Some(Stop::LeaseLost));
+        live.map(|entry| (entry.lease.tenant, entry.lease.run, entry.lease.fence)).collect()
+    }
+
+    /// After a renewal: `kept` hold until then, the others of `asked` are lost.
+    pub fn renewed(
+        &self,
+        asked: &[(Uuid, Uuid, i64)],
+        kept: &std::collections::HashSet<Uuid>,
+        until: DateTime<Utc>,
+    ) {
+        let mut held = self.held();
+        for (_, run, fence) in asked {
+            let Some(entry) = held.get_mut(run).filter(|entry| entry.lease.fence == *fence) else { continue };
+            if kept.contains(run) {
+                entry.expires_at = until;
+            } else {
+                entry.lease.tell(Stop::LeaseLost);
+            }
+        }
+    }
+
+    /// Stops what has run out of time by this node's own clock, whatever the database says later.
+    pub fn enforce(&self, now: DateTime<Utc>) {
+        for entry in self.held().values() {
+            if entry.expires_at <= now {
+                entry.lease.tell(Stop::LeaseLost);
+            } else if entry.lease.deadline <= now {
+                entry.lease.tell(Stop::TimedOut);
+            }
+        }
+    }
+}

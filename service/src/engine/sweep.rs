@@ -1,0 +1,80 @@
+//! What time causes, looked for every few seconds by every node: each change is one conditional
+//! statement, so any number of sweepers do it once.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::tasks::approval::{self, ApprovalStatus, OnExpire};
+use entity::tasks::task_run;
+use sea_orm::FromQueryResult as _;
+use serde_json::json;
+
+use super::transitions;
+use crate::core::Core;
+use crate::db::Reason;
+use crate::error::{Error, Result};
+
+/// An executor that was told to cancel and did not agree by then is overruled.
+const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
+const MOST_APPROVALS: i64 = 500;
+
+pub async fn sweep(core: &Core) -> Result<()> {
+    sync_clock(core).await?;
+    let now = core.clock.now();
+    expire_approvals(core, now).await?;
+    let tx = core.db.system(Reason::Engine).begin().await?;
+    let mut changed = transitions::expire_leases(&tx, now).await?;
+    changed.extend(transitions::force_cancels(&tx, now - CANCEL_PATIENCE, now).await?);
+    changed.extend(transitions::expire_queue(&tx, now).await?);
+    changed.extend(transitions::expire_waits(&tx, now).await?);
+    tx.execute("DELETE FROM idempotency_record WHERE expires_at <= $1", vec![now.into()]).await?;
+    tx.commit().await?;
+    announce(core, &changed);
+    Ok(())
+}
+
+fn announce(core: &Core, changed: &[task_run::Model]) {
+    for run in changed {
+        tracing::info!(run.id = %run.id, status = ?run.status, reason = ?run.reason, "swept");
+        core.engine.announce(run.id, run.status);
+    }
+}
+
+/// The database's clock decides leases: this node's follows it.
+pub async fn sync_clock(core: &Core) -> Result<()> {
+    let Some(sql) = core.db.dialect().clock() else { return Ok(()) };
+    let rows = core.db.system(Reason::Operations).query(sql, Vec::new()).await?;
+    if let Some(row) = rows.first() {
+        core.clock.sync(row.try_get("", "now")?);
+    }
+    Ok(())
+}
+
+/// PENDING approvals past their time are decided by their `onExpire`, and their runs go on.
+async fn expire_approvals(core: &Core, now: DateTime<Utc>) -> Result<()> {
+    let tx = core.db.system(Reason::Engine).begin().await?;
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM approval \
+         WHERE status = 'PENDING' AND expires_at <= $1 LIMIT {MOST_APPROVALS}{}) \
+         UPDATE approval SET status = 'EXPIRED', decided_at = $1, decided_by = 'system', updated_at = $1 \
+         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        tx.dialect().skip_locked()
+    );
+    let mut resumed = Vec::new();
+    for row in tx.query(&sql, vec![now.into()]).await? {
+        let asked = approval::Model::from_query_result(&row, "")?;
+        debug_assert_eq!(asked.status, ApprovalStatus::Expired);
+        let effect = match asked.on_expire {
+            OnExpire::Approve => "APPROVE",
+            OnExpire::Reject => "REJECT",
+            OnExpire::Fail => "FAIL",
+        };
+        let data = json!({ "approvalId": asked.id, "decision": effect, "by": "system", "expired": true });
+        if transitions::satisfy_if_answered(&tx, asked.tenant_id, asked.run_id, data, now).await? {
+            resumed.push(asked.run_id);
+        }
+    }
+    tx.commit().await?;
+    for run in resumed {
+        core.engine.announce(run, task_run::RunStatus::Pending);
+    }
+    Ok::<(), Error>(())
+}

@@ -1,0 +1,61 @@
+//! Who waits for a run on this node. A notification is a hint: what counts is what the database says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use entity::tasks::task_run::RunStatus;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Mutex<HashMap<Uuid, watch::Sender<Seen>>>>);
+
+/// The newest that this node knows of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    changes: u64,
+    pub status: Option<RunStatus>,
+}
+
+impl Watch {
+    /// From now on; a change before is not seen.
+    pub fn subscribe(&self, run: Uuid) -> Subscription {
+        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = watchers.entry(run).or_insert_with(|| watch::channel(Seen::default()).0);
+        Subscription { run, receiver: Some(sender.subscribe()), watch: self.clone() }
+    }
+
+    pub fn notify(&self, run: Uuid, status: RunStatus) {
+        let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = watchers.get(&run) {
+            sender.send_modify(|seen| *seen = Seen { changes: seen.changes + 1, status: Some(status) });
+        }
+    }
+}
+
+pub struct Subscription {
+    run: Uuid,
+    receiver: Option<watch::Receiver<Seen>>,
+    watch: Watch,
+}
+
+impl Subscription {
+    /// Waits for the next change that this node makes to the run.
+    pub async fn changed(&mut self) -> Seen {
+        let Some(receiver) = &mut self.receiver else { return std::future::pending().await };
+        match receiver.changed().await {
+            Ok(()) => *receiver.borrow_and_update(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut watchers = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.receiver = None;
+        if watchers.get(&self.run).is_some_and(|sender| sender.receiver_count() == 0) {
+            watchers.remove(&self.run);
+        }
+    }
+}
