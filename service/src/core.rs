@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
+use crate::agents::SnapshotCache;
 use crate::auth::access_tokens::AccessTokens;
 use crate::auth::passwords::Passwords;
 use crate::auth::principal::PrincipalCache;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::ids::Ids;
 use crate::schema::SchemaCache;
 use crate::secrets::MasterKeys;
+use crate::usage::PriceCache;
 
 #[derive(Clone)]
 pub struct Core(Arc<Parts>);
@@ -33,6 +35,8 @@ pub struct Parts {
     pub principals: PrincipalCache,
     pub egress: Egress,
     pub schemas: SchemaCache,
+    pub snapshots: SnapshotCache,
+    pub prices: PriceCache,
     pub engine: Engine,
 }
 
@@ -72,6 +76,8 @@ impl Core {
             principals: PrincipalCache::new(&clock),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
             schemas: SchemaCache::default(),
+            snapshots: SnapshotCache::default(),
+            prices: PriceCache::default(),
             engine: Engine::new(db.clone(), clock.clone(), ids.clone(), config.engine.clone()),
             config,
             clock,

@@ -12,8 +12,11 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod ids;
+pub mod integrations;
 pub mod runtime;
 pub mod schema;
 pub mod secrets;
 pub mod tasks;
 pub mod templates;
+
+pub mod usage;

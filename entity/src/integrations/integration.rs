@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 pub enum IntegrationType {
     LlmOpenai,
     LlmOpenaiCompatible,
+    /// A secret for API tools, bound to its hosts.
+    GenericHttp,
 }
 
 #[derive(

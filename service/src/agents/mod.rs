@@ -5,5 +5,5 @@ pub mod snapshot;
 pub mod tool_policy;
 
 pub use agent_config::{AgentConfig, AgentLimits};
-pub use snapshot::{AgentSnapshot, BoundTool};
+pub use snapshot::{AgentSnapshot, BoundTool, SnapshotCache, snapshot};
 pub use tool_policy::{AgentToolConfig, Condition, ToolPolicy};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use validator::ValidationError;
 
+use super::Patch;
 use crate::error::{Error, Result};
 
 pub const MOST_ENTRIES: usize = 50;
@@ -56,6 +57,15 @@ pub fn merged(current: &Value, patch: MetadataPatch) -> Result<Value> {
     }
     valid(&metadata).map_err(|_| Error::invalid("/metadata", "metadata", message()))?;
     Ok(stored(metadata))
+}
+
+/// [`merged`], where `null` for all of it clears.
+pub fn patched(current: &Value, patch: &Patch<MetadataPatch>) -> Result<Value> {
+    match patch {
+        Patch::Keep => Ok(current.clone()),
+        Patch::Clear => Ok(stored(Metadata::new())),
+        Patch::Set(patch) => merged(current, patch.clone()),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the answer kept for `Idempotency-Key` is committed with its effect.
 
 mod cursor;
+pub mod document;
 pub mod metadata;
 mod once;
 mod page;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+pub use metadata::{Metadata, MetadataPatch};
 pub use once::{Once, OnceTx};
 pub use page::{Page, Paging, page};
 pub(crate) use page::{rows, rows_of};

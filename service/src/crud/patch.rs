@@ -21,6 +21,14 @@ impl<T> Patch<T> {
         }
     }
 
+    /// [`Patch::over`] by reference.
+    pub fn apply(&self, current: &mut Option<T>)
+    where
+        T: Clone,
+    {
+        *current = self.clone().over(current.take());
+    }
+
     pub fn as_set(&self) -> Option<&T> {
         if let Self::Set(value) = self { Some(value) } else { None }
     }
@@ -44,6 +52,16 @@ pub fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+impl<T: PartialOrd> validator::ValidateRange<T> for Patch<T> {
+    fn greater_than(&self, max: T) -> Option<bool> {
+        self.as_set().map(|value| *value > max)
+    }
+
+    fn less_than(&self, min: T) -> Option<bool> {
+        self.as_set().map(|value| *value < min)
+    }
 }
 
 impl validator::ValidateLength<u64> for Patch<String> {

@@ -1,8 +1,10 @@
-//! Secrets by reference: a configuration names one, the caller's source resolves it.
+//! Secrets by reference: a configuration names the integration that holds one, the caller's source
+//! resolves it.
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use url::Url;
+use uuid::Uuid;
 
 use crate::error::Error;
 
@@ -14,18 +16,18 @@ pub struct BoundSecret {
 }
 
 impl BoundSecret {
-    pub(super) fn may_go_to(&self, url: &Url) -> bool {
+    pub fn may_go_to(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
         self.hosts.iter().any(|bound| bound == host || Some(bound) == with_port.as_ref())
     }
 }
 
-/// Secrets of one tenant, by name.
+/// Secrets of one tenant, by integration.
 #[async_trait]
 pub trait SecretSource: Send + Sync {
-    /// `None` when there is no such secret.
-    async fn resolve(&self, name: &str) -> Result<Option<BoundSecret>, Error>;
+    /// `None` when there is no such integration, or it holds no credential.
+    async fn resolve(&self, integration: Uuid) -> Result<Option<BoundSecret>, Error>;
 }
 
 /// A source without secrets.
@@ -33,7 +35,7 @@ pub struct NoSecrets;
 
 #[async_trait]
 impl SecretSource for NoSecrets {
-    async fn resolve(&self, _name: &str) -> Result<Option<BoundSecret>, Error> {
+    async fn resolve(&self, _integration: Uuid) -> Result<Option<BoundSecret>, Error> {
         Ok(None)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
 
 use super::header;
 use super::location::Location;
@@ -58,11 +59,11 @@ enum Verb {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StoredSecret {
     header: Option<String>,
     query: Option<String>,
-    name: String,
+    integration_id: Uuid,
     #[serde(default)]
     prefix: String,
 }
@@ -71,7 +72,7 @@ struct StoredSecret {
 #[derive(Debug)]
 pub(super) struct SecretRef {
     pub place: Place,
-    pub name: String,
+    pub integration_id: Uuid,
     pub prefix: String,
 }
 
@@ -134,21 +135,26 @@ impl ApiConfig {
         })
     }
 
+    /// Whether a call only reads (RFC 9110, section 9.2.1).
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
     /// Where requests go, with `x` for each argument: for [`crate::egress::Egress::check_url`] when
     /// the tool is saved.
     pub fn sample_url(&self) -> &Url {
         self.location.sample()
     }
 
-    /// The names of the secrets that a call needs.
-    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(|secret| secret.name.as_str())
+    /// The integrations whose credentials a call needs, in the order of `secrets`.
+    pub fn integrations(&self) -> impl Iterator<Item = Uuid> {
+        self.secrets.iter().map(|secret| secret.integration_id)
     }
 }
 
 impl SecretRef {
     fn parse(stored: StoredSecret, pointer: &str) -> Result<Self, Error> {
-        let StoredSecret { header, query, name, prefix } = stored;
+        let StoredSecret { header, query, integration_id, prefix } = stored;
         let place = match (header, query) {
             (Some(header), None) => Place::Header(
                 header::check_secret_name(&header)
@@ -157,14 +163,9 @@ impl SecretRef {
             (None, Some(query)) => Place::Query(query),
             _ => return Err(Error::invalid(pointer, "secret", "Give either header or query.")),
         };
-        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(safe) {
-            let message = "A secret's name has 1 to 64 letters, digits, _, - or .";
-            return Err(Error::invalid(pointer_to(pointer, "name"), "name", message));
-        }
         header::check_value(&prefix)
             .map_err(|why| Error::invalid(pointer_to(pointer, "prefix"), "header", why))?;
-        Ok(Self { place, name, prefix })
+        Ok(Self { place, integration_id, prefix })
     }
 }
 

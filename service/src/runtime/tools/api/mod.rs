@@ -5,7 +5,7 @@
 //!  "query": {"limit": "{{ limit | default(none) }}"},
 //!  "headers": {"accept-language": "{{ language }}"},
 //!  "body": {"text": "{{ text }}"},
-//!  "secrets": [{"header": "authorization", "name": "notes-key", "prefix": "Bearer "}],
+//!  "secrets": [{"header": "authorization", "integrationId": "…", "prefix": "Bearer "}],
 //!  "response": {"pointer": "/items", "maxBytes": 65536}}
 //! ```
 //!

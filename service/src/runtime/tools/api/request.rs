@@ -124,8 +124,8 @@ async fn resolve(
     url: &Url,
     cx: &ToolCallContext<'_>,
 ) -> Result<SecretString, ToolFailure> {
-    let name = &secret.name;
-    let found = cx.secrets.resolve(name).await.map_err(|error| {
+    let id = secret.integration_id;
+    let found = cx.secrets.resolve(id).await.map_err(|error| {
         tracing::error!(%error, "a tool's secret could not be read");
         ToolFailure {
             retryable: true,
@@ -133,10 +133,11 @@ async fn resolve(
         }
     })?;
     let Some(found) = found else {
-        return Err(ToolFailure::new("secret_missing", format!("There is no secret {name}.")));
+        return Err(ToolFailure::new("secret_missing", format!("The integration {id} holds no credential.")));
     };
     if !found.may_go_to(url) {
-        let message = format!("The secret {name} is not bound to the host of this tool.");
+        let message =
+            format!("The credential of the integration {id} is not bound to the host of this tool.");
         return Err(ToolFailure::new("secret_not_bound", message));
     }
     Ok(found.value)

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::KEY;
 use crate::error::Error;
 use crate::runtime::tools::ApiConfig;
 
@@ -22,11 +23,11 @@ fn a_full_configuration_is_accepted() {
     let config = json!({"method": "POST", "url": "https://api.example:8443/v1/{{ city }}/{{ n | int }}?a={{ b }}",
         "query": {"limit": "{{ limit | default(none) }}", "fixed": 1},
         "headers": {"Accept-Language": "{{ language }}"}, "body": {"text": "{{ text }}"},
-        "secrets": [{"header": "Authorization", "name": "key", "prefix": "Bearer "}, {"query": "k", "name": "key"}],
+        "secrets": [{"header": "Authorization", "integrationId": KEY, "prefix": "Bearer "}, {"query": "k", "integrationId": KEY}],
         "response": {"pointer": "/items", "maxBytes": 1000}});
     let parsed = ApiConfig::parse(&config).unwrap();
     assert_eq!(parsed.sample_url().as_str(), "https://api.example:8443/v1/x/x?a=x");
-    assert_eq!(parsed.secret_names().collect::<Vec<_>>(), ["key", "key"]);
+    assert_eq!(parsed.integrations().map(|id| id.to_string()).collect::<Vec<_>>(), [KEY, KEY]);
 }
 
 #[test]
@@ -44,13 +45,25 @@ fn errors_point_to_their_place() {
         (with("headers", json!({"Content-Length": "0"})), "/config/headers/Content-Length"),
         (with("headers", json!({"Authorization": "Bearer x"})), "/config/headers/Authorization"),
         (with("body", json!({"a": [{"b": "{{ 1 * 2 }}"}]})), "/config/body/a/0/b"),
-        (with("secrets", json!([{"name": "key"}])), "/config/secrets/0"),
-        (with("secrets", json!([{"name": "key", "header": "a", "query": "b"}])), "/config/secrets/0"),
-        (with("secrets", json!([{"name": "../key", "header": "a"}])), "/config/secrets/0/name"),
-        (with("secrets", json!([{"name": "k", "header": "host"}])), "/config/secrets/0/header"),
-        (with("secrets", json!([{"name": "k", "header": "a", "prefix": "x\n"}])), "/config/secrets/0/prefix"),
-        (with("secrets", json!([{"name": "k", "header": "a", "value": "v"}])), "/config/secrets/0/value"),
-        (with("secrets", Value::Array(vec![json!({"name": "k", "header": "a"}); 9])), "/config/secrets"),
+        (with("secrets", json!([{"integrationId": KEY}])), "/config/secrets/0"),
+        (with("secrets", json!([{"integrationId": KEY, "header": "a", "query": "b"}])), "/config/secrets/0"),
+        (
+            with("secrets", json!([{"integrationId": "../key", "header": "a"}])),
+            "/config/secrets/0/integrationId",
+        ),
+        (with("secrets", json!([{"integrationId": KEY, "header": "host"}])), "/config/secrets/0/header"),
+        (
+            with("secrets", json!([{"integrationId": KEY, "header": "a", "prefix": "x\n"}])),
+            "/config/secrets/0/prefix",
+        ),
+        (
+            with("secrets", json!([{"integrationId": KEY, "header": "a", "value": "v"}])),
+            "/config/secrets/0/value",
+        ),
+        (
+            with("secrets", Value::Array(vec![json!({"integrationId": KEY, "header": "a"}); 9])),
+            "/config/secrets",
+        ),
         (with("response", json!({"pointer": "items"})), "/config/response/pointer"),
         (with("response", json!({"maxBytes": 0})), "/config/response/maxBytes"),
         (with("response", json!({"maxBytes": 1_u64 << 40})), "/config/response/maxBytes"),

@@ -1,14 +1,14 @@
 use serde_json::{Value, json};
 
-use super::World;
 use super::server::{OneAnswer, answer};
+use super::{KEY, World};
 use crate::runtime::tools::{ApiConfig, ToolConfig, ToolFailure, ToolOutcome, execute};
 
 /// Calls a POST tool with all kinds of parts; gives the outcome and what was sent.
 async fn call(reply: String, response: Value) -> (Result<Value, ToolFailure>, String) {
     let server = OneAnswer::start(reply).await;
     let config = json!({"method": "POST", "url": format!("{}/v1/{{{{ city }}}}", server.base), "body": {"n": "{{ n }}"},
-        "secrets": [{"header": "authorization", "name": "key", "prefix": "Bearer "}, {"query": "k", "name": "key"}],
+        "secrets": [{"header": "authorization", "integrationId": KEY, "prefix": "Bearer "}, {"query": "k", "integrationId": KEY}],
         "response": response});
     let config = ToolConfig::Api(Box::new(ApiConfig::parse(&config).unwrap()));
     let arguments = json!({"city": "Neu-Ulm/Süd", "n": 3});

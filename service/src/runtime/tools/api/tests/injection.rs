@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::World;
+use super::{KEY, World};
 
 const HOSTILE: [&str; 16] = [
     "@evil.example",
@@ -118,16 +118,18 @@ async fn query_values_are_left_out_repeated_or_refused() {
 #[tokio::test]
 async fn a_secret_goes_to_its_hosts_alone() {
     let world = World::new();
-    let config = |url: &str, name: &str| json!({"method": "GET", "url": url, "secrets": [{"header": "Authorization", "name": name, "prefix": "Bearer "}]});
+    let config = |url: &str, name: &str| json!({"method": "GET", "url": url, "secrets": [{"header": "Authorization", "integrationId": name, "prefix": "Bearer "}]});
     let code = |result: Result<crate::egress::Request, crate::runtime::tools::ToolFailure>| {
         result.err().map(|f| f.code)
     };
-    assert_eq!(code(world.request(&config("http://127.0.0.1/", "key"), &json!({})).await), None);
-    assert_eq!(code(world.request(&config("http://127.0.0.1:99/", "key"), &json!({})).await), None);
+    assert_eq!(code(world.request(&config("http://127.0.0.1/", KEY), &json!({})).await), None);
+    assert_eq!(code(world.request(&config("http://127.0.0.1:99/", KEY), &json!({})).await), None);
     for url in ["https://evil.example/127.0.0.1", "https://127.0.0.1.evil.example/", "https://127.0.0.2/"] {
-        let refused = code(world.request(&config(url, "key"), &json!({})).await);
+        let refused = code(world.request(&config(url, KEY), &json!({})).await);
         assert_eq!(refused, Some("secret_not_bound"), "{url}");
     }
-    let missing = code(world.request(&config("http://127.0.0.1/", "other"), &json!({})).await);
+    let missing = code(
+        world.request(&config("http://127.0.0.1/", "01980000-0000-7000-8000-000000000002"), &json!({})).await,
+    );
     assert_eq!(missing, Some("secret_missing"));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::ApiConfig;
 use super::request::{Prepared, prepare};
@@ -16,14 +17,16 @@ use crate::egress::{Egress, Policy, Request};
 use crate::error::Error;
 use crate::runtime::tools::{BoundSecret, SecretSource, ToolCallContext, ToolFailure};
 
-/// One secret, `key`, bound to one host.
+const KEY: &str = "01980000-0000-7000-8000-000000000001";
+
+/// One secret, [`KEY`], bound to one host.
 struct OneSecret(&'static str);
 
 #[async_trait]
 impl SecretSource for OneSecret {
-    async fn resolve(&self, name: &str) -> Result<Option<BoundSecret>, Error> {
+    async fn resolve(&self, integration: Uuid) -> Result<Option<BoundSecret>, Error> {
         let secret = || BoundSecret { value: "s3cr&t/key".into(), hosts: vec![self.0.to_owned()] };
-        Ok((name == "key").then(secret))
+        Ok((integration.to_string() == KEY).then(secret))
     }
 }
 
