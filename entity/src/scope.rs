@@ -21,6 +21,8 @@ pub trait Record: TenantOwned {
     const METADATA: Option<Self::Column>;
     /// What `sort=name` and `q=` look at.
     const NAME: Option<Self::Column>;
+    /// Whether lists may be sorted by `updatedAt`: not where that would sort a table of millions.
+    const SORTS_BY_UPDATE: bool = true;
 
     fn id(model: &Self::Model) -> Uuid;
     fn revision(model: &Self::Model) -> i64;

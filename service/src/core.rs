@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::ids::Ids;
 use crate::schema::SchemaCache;
 use crate::secrets::MasterKeys;
+use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub struct Parts {
     pub schemas: SchemaCache,
     pub snapshots: SnapshotCache,
     pub prices: PriceCache,
+    pub targets: TargetCache,
     pub engine: Engine,
 }
 
@@ -78,6 +80,7 @@ impl Core {
             schemas: SchemaCache::default(),
             snapshots: SnapshotCache::default(),
             prices: PriceCache::default(),
+            targets: TargetCache::new(),
             engine: Engine::new(db.clone(), clock.clone(), ids.clone(), config.engine.clone()),
             config,
             clock,

@@ -67,3 +67,28 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 crate::scope::tenant_owned!("approval", Id);
+
+impl crate::scope::Record for Entity {
+    const REVISION: Column = Column::StepNumber;
+    const CREATED_AT: Column = Column::CreatedAt;
+    const UPDATED_AT: Column = Column::UpdatedAt;
+    const DELETED_AT: Option<Column> = None;
+    const METADATA: Option<Column> = None;
+    const NAME: Option<Column> = None;
+
+    fn id(model: &Model) -> Uuid {
+        model.id
+    }
+
+    fn revision(model: &Model) -> i64 {
+        i64::from(model.step_number)
+    }
+
+    fn updated_at(model: &Model) -> DateTimeUtc {
+        model.updated_at
+    }
+
+    fn name(_: &Model) -> Option<&str> {
+        None
+    }
+}

@@ -139,3 +139,36 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 crate::scope::tenant_owned!("task run", Id);
+
+/// The events of a run count its changes.
+impl crate::scope::Record for Entity {
+    const REVISION: Column = Column::EventSeq;
+    const CREATED_AT: Column = Column::CreatedAt;
+    const UPDATED_AT: Column = Column::UpdatedAt;
+    const DELETED_AT: Option<Column> = None;
+    const METADATA: Option<Column> = Some(Column::Metadata);
+    const NAME: Option<Column> = None;
+    const SORTS_BY_UPDATE: bool = false;
+
+    fn id(model: &Model) -> Uuid {
+        model.id
+    }
+
+    fn revision(model: &Model) -> i64 {
+        model.event_seq
+    }
+
+    fn updated_at(model: &Model) -> DateTimeUtc {
+        model.updated_at
+    }
+
+    fn name(_: &Model) -> Option<&str> {
+        None
+    }
+}
+
+impl RunStatus {
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}

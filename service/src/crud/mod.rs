@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use metadata::{Metadata, MetadataPatch};
+pub(crate) use once::record;
 pub use once::{Once, OnceTx};
 pub use page::{Page, Paging, page};
 pub(crate) use page::{rows, rows_of};

@@ -5,13 +5,13 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use entity::governance::idempotency_record::{Column, Entity, Model};
-use sea_orm::ColumnTrait as _;
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ctx::{Ctx, IdempotencyKey};
-use crate::db::{TenantTx, Violation, on_violation};
+use crate::db::{SystemTx, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::secrets::Place;
 
@@ -41,12 +41,8 @@ impl Deref for OnceTx {
 impl OnceTx {
     pub async fn finish<V: Serialize + Sync>(self, answer: &V) -> Result<()> {
         if let Some(key) = &self.ctx.idempotency {
-            let taken = Error::conflict(
-                "idempotency_in_flight",
-                "A request with this Idempotency-Key is being executed.",
-            );
             let record = record(&self.ctx, key, answer)?;
-            self.tx.insert::<Entity>(record).await.map_err(on_violation(Violation::Unique, taken))?;
+            self.tx.insert::<Entity>(record).await.map_err(on_violation(Violation::Unique, in_flight()))?;
         }
         self.tx.commit().await
     }
@@ -103,4 +99,22 @@ pub(crate) fn record<V: Serialize>(ctx: &Ctx, key: &IdempotencyKey, answer: &V) 
 
 fn place(ctx: &Ctx, row: uuid::Uuid) -> Place {
     Place { tenant: ctx.tenant, table: "idempotency_record", column: "answer", row }
+}
+
+impl Ctx {
+    /// Stores the answer under the caller's key, if there is one, in a transaction of the engine's.
+    #[expect(clippy::disallowed_methods, reason = "the record carries this context's tenant")]
+    pub async fn keep_answer<V: Serialize + Sync>(&self, tx: &SystemTx, answer: &V) -> Result<()> {
+        let Some(key) = &self.idempotency else { return Ok(()) };
+        let row = record(self, key, answer)?.into_active_model().reset_all();
+        Entity::insert(row)
+            .exec_without_returning(tx.connection())
+            .await
+            .map_err(on_violation(Violation::Unique, in_flight()))?;
+        Ok(())
+    }
+}
+
+fn in_flight() -> Error {
+    Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.")
 }

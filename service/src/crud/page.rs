@@ -125,7 +125,7 @@ impl Key {
         let (name, order) = sort.strip_prefix('-').map_or((sort, Order::Asc), |name| (name, Order::Desc));
         let key = match name {
             "createdAt" => Self::Created,
-            "updatedAt" => Self::Updated,
+            "updatedAt" if E::SORTS_BY_UPDATE => Self::Updated,
             "name" if E::NAME.is_some() => Self::Name,
             _ => return None,
         };

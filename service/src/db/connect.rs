@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -80,7 +81,15 @@ async fn sqlite(path: &Path) -> Result<Db> {
     let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
     refuse_old_sqlite(&writer).await?;
     let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(reader);
-    Ok(Db { inner: Arc::new(Pools { writer, reader, dialect: Dialect::Sqlite, _lock: Some(lock) }) })
+    Ok(Db {
+        inner: Arc::new(Pools {
+            writer,
+            reader,
+            dialect: Dialect::Sqlite,
+            writes: AtomicU64::default(),
+            _lock: Some(lock),
+        }),
+    })
 }
 
 /// Two servers on one file would each believe to be alone; the second is refused.
@@ -137,8 +146,13 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
         .map_err(Error::internal)?;
     refuse_unsafe_postgres(&pool).await?;
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    let pools =
-        Pools { writer: connection.clone(), reader: connection, dialect: Dialect::Postgres, _lock: None };
+    let pools = Pools {
+        writer: connection.clone(),
+        reader: connection,
+        dialect: Dialect::Postgres,
+        writes: AtomicU64::default(),
+        _lock: None,
+    };
     Ok(Db { inner: Arc::new(pools) })
 }
 

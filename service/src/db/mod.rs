@@ -9,13 +9,14 @@ mod store;
 mod system;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
 pub use connect::DatabaseConfig;
 pub use dialect::{Column, ColumnType, Dialect};
-pub use failure::{Violation, on_violation};
+pub use failure::{Violation, on_violation, violation};
 pub use store::{Query, Store, TenantDb, TenantTx};
 pub use system::{Reason, SystemDb, SystemTx};
 
@@ -31,6 +32,8 @@ struct Pools {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     dialect: Dialect,
+    /// Counts this node's commits through the tenant-scoped store: what was cached before is stale.
+    writes: AtomicU64,
     /// Held while the process lives: one server a SQLite file.
     _lock: Option<std::fs::File>,
 }
@@ -38,6 +41,11 @@ struct Pools {
 impl Db {
     pub fn dialect(&self) -> Dialect {
         self.inner.dialect
+    }
+
+    /// Changes with every commit of this node through the tenant-scoped store.
+    pub fn writes(&self) -> u64 {
+        self.inner.writes.load(Ordering::Acquire)
     }
 
     /// The rows of one tenant, for reading; [`TenantDb::begin`] writes.

@@ -1,6 +1,9 @@
 //! The tenant-scoped store. It owns its connection and is no `ConnectionTrait`: a query that is not
 //! filtered by the tenant cannot be run through it, because it does not compile.
+
 #![expect(clippy::disallowed_methods, reason = "this file adds the tenant to what others may not call")]
+
+use std::sync::atomic::Ordering;
 
 use entity::scope::TenantOwned;
 use sea_orm::sea_query::IntoCondition;
@@ -89,7 +92,9 @@ impl<C: ConnectionTrait> Store<C> {
 
 impl TenantTx {
     pub async fn commit(self) -> Result<()> {
-        Ok(self.connection.commit().await?)
+        let committed = self.connection.commit().await;
+        self.db.inner.writes.fetch_add(1, Ordering::Release);
+        Ok(committed?)
     }
 
     pub async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64, DbErr> {

@@ -16,7 +16,7 @@ use super::LeaseLost;
 use super::transitions::{self, HeldWrite, NewRun, Written};
 use super::watch::Watch;
 use crate::clock::Clock;
-use crate::db::{Db, Dialect, Reason, SystemTx};
+use crate::db::{Db, Dialect, Reason, SystemTx, Violation, violation};
 use crate::error::{Error, Result};
 
 /// Most commands in one commit, and most bytes of JSON in them.
@@ -304,6 +304,9 @@ impl From<DbErr> for Failure {
 fn fail(creates: Vec<Create>, writes: Vec<Write>, failure: Failure) {
     let cause = match failure {
         Failure::Begin(error) | Failure::Commit(error) => error,
+        Failure::Statement(cause) if repeats_a_key(&creates, &cause) => {
+            Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.")
+        }
         Failure::Statement(cause) => cause.into(),
     };
     if !matches!(cause, Error::Conflict { .. }) {
@@ -317,6 +320,11 @@ fn fail(creates: Vec<Create>, writes: Vec<Write>, failure: Failure) {
     for write in writes {
         let _ = write.reply.send(Err(LeaseLost));
     }
+}
+
+/// A run itself conflicts silently, so a broken unique index is that of its idempotency record.
+fn repeats_a_key(creates: &[Create], cause: &DbErr) -> bool {
+    creates.iter().any(|create| create.record.is_some()) && violation(cause) == Some(Violation::Unique)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]

@@ -137,6 +137,9 @@ pub struct RunPolicy {
     /// Template of a tool's arguments over `{input}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
+    /// The agent's model is a `mock/*` model: nothing was really thought.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mock: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

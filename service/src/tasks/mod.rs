@@ -1,5 +1,9 @@
 //! Tasks: what to run, and the runs.
 
+pub mod approvals;
 pub mod definition_config;
+pub mod run_steps;
+pub mod targets;
+pub mod task_runs;
 
 pub use definition_config::DefinitionConfig;

@@ -119,3 +119,16 @@ pub async fn satisfy_if_answered(
     }
     satisfy(tx, tenant, run, data, now).await
 }
+
+/// The open questions of a cancelled run are nobody's any more.
+pub async fn close_questions(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let sql = "UPDATE approval SET status = 'CANCELLED', decided_at = $3, decided_by = 'system', updated_at = $3 \
+         WHERE tenant_id = $1 AND run_id = $2 AND status = 'PENDING'";
+    tx.execute(sql, vec![tenant.into(), run.into(), now.into()]).await?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Cancel, retry, replay: each either happens at once or is a 409 that says why not.
+
+use entity::agents::agent_version;
+use entity::tasks::task_run::{Model, RunReason, RunStatus};
+use sea_orm::ColumnTrait as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::create::{Submitted, new_run, submit};
+use super::{TaskRunView, load};
+use crate::ctx::Ctx;
+use crate::db::Reason;
+use crate::engine::policy::RunPolicy;
+use crate::engine::transitions::{self, CancelOutcome};
+use crate::error::{Error, Result};
+use crate::tasks::targets::Target;
+
+/// Ends a queued or waiting run at once, and tells the executor of a running one; asking twice
+/// changes nothing.
+///
+/// # Errors
+/// 409 `invalid_transition` for a run that has ended.
+pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
+    if let Some(answer) = ctx.replay().await? {
+        return Ok(answer);
+    }
+    let now = ctx.core.clock.now();
+    let by = ctx.actor.to_string();
+    let tx = ctx.core.db.system(Reason::Engine).begin().await?;
+    let outcome = transitions::cancel(&tx, ctx.tenant, id, RunReason::ByUser, &by, now).await?;
+    let run = match outcome {
+        CancelOutcome::Cancelled(run) | CancelOutcome::Requested(run) => *run,
+        CancelOutcome::NotLive => {
+            drop(tx);
+            let run = load(ctx, id).await?;
+            return match run.reason {
+                RunReason::CancelRequested => Ok(run.into()),
+                _ => Err(not_from(run.status, "cancelled")),
+            };
+        }
+    };
+    let view = TaskRunView::from(run.clone());
+    ctx.keep_answer(&tx, &view).await?;
+    transitions::close_questions(&tx, ctx.tenant, id, now).await?;
+    tx.commit().await?;
+    if run.status == RunStatus::Running {
+        ctx.core.engine.cancel_here(id);
+    }
+    ctx.core.engine.announce(id, run.status);
+    Ok(view)
+}
+
+/// Queues a failed or cancelled run again: the same run, with its history and its finished steps.
+///
+/// # Errors
+/// 409 `invalid_transition` for a run in another state.
+pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
+    if let Some(answer) = ctx.replay().await? {
+        return Ok(answer);
+    }
+    let tx = ctx.core.db.system(Reason::Engine).begin().await?;
+    let by = ctx.actor.to_string();
+    let Some(run) = transitions::retry(&tx, ctx.tenant, id, &by, ctx.core.clock.now()).await? else {
+        drop(tx);
+        return Err(not_from(load(ctx, id).await?.status, "retried"));
+    };
+    let view = TaskRunView::from(run);
+    ctx.keep_answer(&tx, &view).await?;
+    tx.commit().await?;
+    ctx.core.engine.announce(id, RunStatus::Pending);
+    Ok(view)
+}
+
+/// What a replay changes; what is absent stays as it was.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(example = json!({}))]
+pub struct ReplayTaskRun {
+    /// Another input.
+    pub input: Option<Value>,
+    /// Another version of the same agent.
+    #[validate(range(min = 1))]
+    #[schema(minimum = 1)]
+    pub agent_version: Option<i32>,
+}
+
+/// A new run like a finished one.
+///
+/// # Errors
+/// 409 `invalid_transition` while the run is live.
+pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitted> {
+    let ReplayTaskRun { input, agent_version } = body;
+    let old = load(ctx, id).await?;
+    if !old.status.is_terminal() {
+        return Err(not_from(old.status, "replayed"));
+    }
+    let version = match (agent_version, old.agent_id) {
+        (None, _) => old.agent_version,
+        (Some(number), Some(agent)) => Some(existing_version(ctx, agent, number).await?),
+        (Some(_), None) => {
+            return Err(Error::invalid("/agentVersion", "unsupported", "The run has no agent."));
+        }
+    };
+    let target = Target {
+        definition_id: old.definition_id,
+        agent: old.agent_id.zip(version),
+        tool_id: old.tool_id,
+        policy: RunPolicy::of(&old),
+        stored_policy: old.policy.clone(),
+        input_schema: None,
+        priority: old.priority,
+        chat: false,
+    };
+    let run = new_run(ctx, &target, input.unwrap_or(old.input))?;
+    submit(ctx, Model { replay_of: Some(old.id), metadata: old.metadata, ..run }).await
+}
+
+async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
+    let db = ctx.db();
+    let versions = db.find::<agent_version::Entity>().filter(agent_version::Column::AgentId.eq(agent));
+    let found = versions.filter(agent_version::Column::Number.eq(number)).one().await?;
+    let missing = || Error::invalid("/agentVersion", "not_found", "The agent has no such version.");
+    found.map(|version| version.number).ok_or_else(missing)
+}
+
+fn not_from(status: RunStatus, action: &str) -> Error {
+    let status = match status {
+        RunStatus::Pending => "PENDING",
+        RunStatus::Running => "RUNNING",
+        RunStatus::Waiting => "WAITING",
+        RunStatus::Completed => "COMPLETED",
+        RunStatus::Failed => "FAILED",
+        RunStatus::Cancelled => "CANCELLED",
+    };
+    Error::conflict("invalid_transition", format!("A run that is {status} cannot be {action}."))
+}

@@ -1,0 +1,56 @@
+//! Runs: the unit of work. What a run becomes is decided by the engine; here is what people may ask.
+
+mod actions;
+mod create;
+mod events;
+mod view;
+
+use sea_orm::{ColumnTrait as _, Condition};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use entity::tasks::task_run::{Column, Entity, Model, RunReason, RunStatus};
+
+pub use actions::{ReplayTaskRun, cancel, replay, retry};
+pub use create::{CreateTaskRun, Submitted, create, submit, wait};
+pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
+pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
+
+use crate::crud::{self, Page, Paging};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+
+/// What a list of runs may be narrowed to.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct TaskRunFilter {
+    pub status: Option<RunStatus>,
+    pub reason: Option<RunReason>,
+    pub agent_id: Option<Uuid>,
+    pub definition_id: Option<Uuid>,
+    pub tool_id: Option<Uuid>,
+    pub parent_run_id: Option<Uuid>,
+}
+
+/// One page of the tenant's runs.
+pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
+    let TaskRunFilter { status, reason, agent_id, definition_id, tool_id, parent_run_id } = filter;
+    let all = Condition::all()
+        .add_option(status.map(|status| Column::Status.eq(status)))
+        .add_option(reason.map(|reason| Column::Reason.eq(reason)))
+        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
+        .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
+        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
+        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
+    Ok(crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from))
+}
+
+pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
+    Ok(load(ctx, id).await?.into())
+}
+
+pub(crate) async fn load(ctx: &Ctx, id: Uuid) -> Result<Model> {
+    ctx.db().get::<Entity>(id).await?.ok_or(Error::not_found("task run"))
+}
