@@ -88,11 +88,11 @@ impl Gate {
         }
     }
 
-    /// The metrics as Prometheus text.
-    pub fn render_metrics(&self) -> String {
+    /// Folds what the recorder gathered and reports what is counted elsewhere.
+    pub fn report(&self) {
         let busy = self.options.max_in_flight.saturating_sub(self.in_flight.available_permits());
         metrics::gauge!(IN_FLIGHT).set(u32::try_from(busy).unwrap_or(u32::MAX));
-        self.metrics.render()
+        self.metrics.run_upkeep();
     }
 
     /// Starts `work` on the main runtime within the request's span.

@@ -5,7 +5,8 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use ipnet::IpNet;
 use service::core::Core;
@@ -104,7 +105,7 @@ fn server(
             .wrap(from_fn(limit))
             .wrap(from_fn(identify))
             .wrap(from_fn(shed))
-            .wrap(cors(&data.options.cors_origins))
+            .wrap(Condition::new(!data.options.cors_origins.is_empty(), cors(&data.options.cors_origins)))
             .wrap(Compress::default())
             .wrap(from_fn(observe))
     })
@@ -117,11 +118,7 @@ fn server(
     .disable_signals()
     .listen(listener)?
     .run();
-    let handle = server.handle();
-    tokio::spawn(async move {
-        draining.cancelled().await;
-        handle.stop(true).await;
-    });
+    stop_when(&draining, server.handle());
     Ok(server)
 }
 
@@ -132,7 +129,34 @@ async fn upkeep(gate: Gate) {
     loop {
         tokio::select! {
             _ = limits.tick() => gate.limits.tidy(),
-            _ = recorder.tick() => gate.metrics.run_upkeep(),
+            _ = recorder.tick() => gate.report(),
         }
     }
+}
+
+/// Serves `/metrics` alone.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_metrics(
+    listener: TcpListener,
+    draining: CancellationToken,
+) -> io::Result<impl Future<Output = io::Result<()>>> {
+    let recorder = metrics::recorder();
+    let server = HttpServer::new(move || {
+        let recorder = recorder.clone();
+        let render = move || std::future::ready(metrics::answer(&recorder));
+        App::new().route("/metrics", web::get().to(render))
+    });
+    let server = server.workers(1).disable_signals().listen(listener)?.run();
+    stop_when(&draining, server.handle());
+    Ok(server)
+}
+
+fn stop_when(draining: &CancellationToken, handle: ServerHandle) {
+    let draining = draining.clone();
+    tokio::spawn(async move {
+        draining.cancelled().await;
+        handle.stop(true).await;
+    });
 }

@@ -1,1 +1,70 @@
-//! One file a subcommand.
+//! The command line: one file a subcommand. What it reads, it checks before anything starts.
+
+mod demo;
+mod log;
+mod migrate;
+mod openapi;
+mod serve;
+mod settings;
+mod shutdown;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use settings::Settings;
+
+/// Why a command ended early, in a sentence for the operator.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A control plane for AI agents.
+#[derive(Parser)]
+#[command(name = "mission-control", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API and execute runs (the default).
+    Serve,
+    /// Execute runs without serving the API.
+    Worker,
+    /// Bring the database's schema up to date, then end.
+    Migrate,
+    /// Print the OpenAPI document as YAML.
+    Openapi,
+    /// Make a demo tenant, let an agent work, and serve.
+    Demo(demo::Arguments),
+}
+
+/// Runs the command that the arguments name.
+pub async fn main() -> ExitCode {
+    let Cli { command, settings } = Cli::parse();
+    match run(command.unwrap_or(Command::Serve), settings).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("mission-control: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> {
+    if matches!(command, Command::Openapi) {
+        return openapi::run();
+    }
+    log::start(&settings)?;
+    settings::warn_unknown();
+    match command {
+        Command::Serve => serve::run(settings).await,
+        Command::Worker => worker::run(settings).await,
+        Command::Migrate => migrate::run(settings).await,
+        Command::Openapi => openapi::run(),
+        Command::Demo(arguments) => demo::run(settings, arguments).await,
+    }
+}

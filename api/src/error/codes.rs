@@ -28,6 +28,11 @@ pub const CODES: &[CodeRow] = &[
     row("json_too_deep", 400, "The body is nested deeper than 64 levels."),
     row("unauthenticated", 401, "The operation needs a credential and none was sent."),
     row("credential_invalid", 401, "The credential is not one of ours, has expired or was revoked."),
+    row("invalid_token", 401, "The access token is not valid."),
+    row("token_expired", 401, "The access token has expired: refresh it."),
+    row("invalid_api_key", 401, "The API key is not valid, has expired or was revoked."),
+    row("invalid_refresh_token", 401, "The refresh token is not valid, has expired or was used before."),
+    row("session_ended", 401, "The session has ended: sign in again."),
     row("payment_required", 402, "A budget or the credit of the tenant is used up."),
     row("forbidden", 403, "The caller may not do this."),
     row("permission_missing", 403, "The caller's role or key lacks the named permission."),
@@ -38,6 +43,7 @@ pub const CODES: &[CodeRow] = &[
     row("request_timeout", 408, "The request's body came too slowly."),
     row("conflict", 409, "The state of the resource forbids it."),
     row("idempotency_in_flight", 409, "The first request with this Idempotency-Key has not ended yet."),
+    row("concurrent_update", 409, "Others change the resource at this moment: try again."),
     row("gone", 410, "It was here and is no more."),
     row("length_required", 411, "The request needs a Content-Length."),
     row("revision_changed", 412, "`If-Match` names a revision that is not the current one."),
@@ -55,6 +61,8 @@ pub const CODES: &[CodeRow] = &[
     row("not_implemented", 501, "The server does not know this."),
     row("upstream_failed", 502, "Another system that the request needs did not do its part."),
     row("unavailable", 503, "Not available now; trying again later may work."),
+    row("database_busy", 503, "The database has no connection free: try again."),
+    row("sign_in_busy", 503, "Too many passwords are being checked: try again."),
     row("overloaded", 503, "The server has too much to do and sheds load."),
     row("deadline_exceeded", 503, "The request took too long; whether it had an effect is unknown."),
     row("shutting_down", 503, "This server is shutting down."),
@@ -92,5 +100,28 @@ mod tests {
         assert_eq!(for_status(StatusCode::METHOD_NOT_ALLOWED), "method_not_allowed");
         assert_eq!(for_status(StatusCode::IM_A_TEAPOT), "bad_request");
         assert_eq!(for_status(StatusCode::BAD_GATEWAY), "upstream_failed");
+    }
+
+    /// Codes of whole problems that the services make; codes of fields are theirs alone.
+    #[test]
+    fn every_code_in_the_source_is_in_the_table() {
+        let makers = [
+            "Error::unauthenticated(\"",
+            "Error::denied(\"",
+            "Error::conflict(\"",
+            "HttpError::new(\"",
+            "PaymentRequired { code: \"",
+            "RateLimited { code: \"",
+            "Upstream { code: \"",
+            "Unavailable { code: \"",
+        ];
+        let mut missing = BTreeSet::new();
+        for (_, source) in ["src", "../service/src"].into_iter().flat_map(crate::openapi::lint::sources) {
+            let source = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");
+            for call in makers.iter().flat_map(|maker| source.split(maker).skip(1)) {
+                missing.extend(call.split('"').next().filter(|code| find(code).is_none()).map(str::to_owned));
+            }
+        }
+        assert!(missing.is_empty(), "add to CODES: {missing:#?}");
     }
 }

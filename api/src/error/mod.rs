@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{HttpResponse, ResponseError};
 use service::error::{Cause, Error, FieldError};
 
@@ -19,11 +19,11 @@ pub use problem::Problem;
 #[derive(Debug)]
 pub struct HttpError {
     pub status: StatusCode,
-    pub code: Cow<'static, str>,
+    pub code: &'static str,
     pub detail: Cow<'static, str>,
     pub errors: Vec<FieldError>,
     retry_after: Option<Duration>,
-    allow: Option<HeaderValue>,
+    allow: Option<Box<str>>,
     closes: bool,
     cause: Option<Cause>,
 }
@@ -38,7 +38,7 @@ impl HttpError {
     fn with_status(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
-            code: Cow::Borrowed(code),
+            code,
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
@@ -55,9 +55,9 @@ impl HttpError {
         Self::with_status(status, code, detail)
     }
 
-    pub fn method_not_allowed(allow: HeaderValue) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         let mut error = Self::new("method_not_allowed", "This resource does not know that method.");
-        error.allow = Some(allow);
+        error.allow = Some(allow.into());
         error
     }
 
@@ -132,7 +132,7 @@ impl ResponseError for HttpError {
             response.insert_header((header::RETRY_AFTER, seconds(wait)));
         }
         if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, allow.clone()));
+            response.insert_header((header::ALLOW, allow.as_ref()));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="mission-control""#));

@@ -50,7 +50,7 @@ pub struct ProblemField {
 
 impl Problem {
     pub fn of(error: &HttpError, request_id: &str) -> Self {
-        let title = codes::find(&error.code).map_or_else(
+        let title = codes::find(error.code).map_or_else(
             || error.status.canonical_reason().unwrap_or("Error").to_owned(),
             |row| row.meaning.to_owned(),
         );
@@ -59,7 +59,7 @@ impl Problem {
             title,
             status: error.status.as_u16(),
             detail: error.detail.clone().into_owned(),
-            code: error.code.clone().into_owned(),
+            code: error.code.to_owned(),
             request_id: request_id.to_owned(),
             errors: error
                 .errors

@@ -25,9 +25,10 @@ use crate::gate::Gate;
 type Answer = Result<ServiceResponse<BoxBody>, actix_web::Error>;
 type Shared = web::Data<Gate>;
 
-/// Ends the request here.
+/// Ends the request here. The error stays attached for `observe` (`into_response` would drop it).
 fn refuse(request: ServiceRequest, error: HttpError) -> Answer {
-    Ok(request.into_response(HttpResponse::from_error(error)))
+    let (request, _) = request.into_parts();
+    Ok(ServiceResponse::new(request, HttpResponse::from_error(error)))
 }
 
 fn boxed<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse<BoxBody> {

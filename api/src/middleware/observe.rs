@@ -58,7 +58,7 @@ fn given_id(request: &ServiceRequest) -> Option<String> {
 
 /// What an error answer shows and what the log keeps of it.
 struct Failure {
-    code: String,
+    code: &'static str,
     cause: Option<String>,
     body: Vec<u8>,
 }
@@ -77,7 +77,7 @@ impl Failure {
             return None;
         }
         let show = |error: &HttpError, cause: Option<String>| Self {
-            code: error.code.clone().into_owned(),
+            code: error.code,
             cause,
             body: serde_json::to_vec(&Problem::of(error, id)).unwrap_or_default(),
         };
@@ -115,9 +115,9 @@ fn record(response: &ServiceResponse<BoxBody>, failure: Option<&Failure>, id: &s
         }
         _ => (None, None),
     };
-    let code = failure.map(|failure| failure.code.as_str());
+    let code = failure.map(|failure| failure.code);
     let cause = failure.and_then(|failure| failure.cause.as_deref());
-    let duration_ms = elapsed.as_secs_f64() * 1e3;
+    let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     let (method, status_code) = (request.method().as_str(), status.as_u16());
     // One set of fields at two levels: a failure of ours is to be seen.
     macro_rules! line {
@@ -127,7 +127,7 @@ fn record(response: &ServiceResponse<BoxBody>, failure: Option<&Failure>, id: &s
                 operation,
                 method,
                 status = status_code,
-                duration_ms,
+                duration_us,
                 actor,
                 tenant,
                 code,

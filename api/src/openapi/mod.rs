@@ -4,7 +4,7 @@
 mod docs;
 mod finish;
 #[cfg(test)]
-mod lint;
+pub mod lint;
 mod operations;
 mod problems;
 mod tags;

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use actix_web::dev::ResourceDef;
-use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse};
 use service::error::Error;
 use utoipa::openapi::RefOr;
@@ -105,9 +104,10 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let matching = PATHS.iter().filter(|(path, _)| path.is_match(request.path()));
     let allowed: BTreeSet<&str> = matching.map(|(_, method)| *method).collect();
     let allow = allowed.into_iter().collect::<Vec<_>>().join(", ");
-    let error = match HeaderValue::from_str(&allow) {
-        Ok(allow) if !allow.is_empty() => HttpError::method_not_allowed(allow),
-        _ => HttpError::new("route_not_found", "No operation has this path; see /docs."),
+    let error = if allow.is_empty() {
+        HttpError::new("route_not_found", "No operation has this path; see /docs.")
+    } else {
+        HttpError::method_not_allowed(&allow)
     };
     HttpResponse::from_error(error)
 }

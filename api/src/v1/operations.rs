@@ -108,6 +108,5 @@ async fn get_metrics(request: HttpRequest, public: Public) -> Answer {
         MetricsAccess::Platform => caller(&request)?.rights.require::<platform::Tenants>()?,
         MetricsAccess::Elsewhere => return Err(Error::not_found("resource").into()),
     }
-    let text = public.gate().render_metrics();
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+    Ok(crate::metrics::answer(&public.gate().metrics))
 }

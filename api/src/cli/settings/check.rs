@@ -1,0 +1,189 @@
+//! From what the operator wrote to what the process runs on.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use service::config::{Config, DefaultProvider};
+use service::db::DatabaseConfig;
+use service::egress;
+use service::engine::EngineSettings;
+use url::Url;
+
+use super::Settings;
+use crate::cli::Failure;
+use crate::server::{MetricsAccess, Options};
+
+const OPENAI: &str = "https://api.openai.com/v1";
+
+impl Settings {
+    /// The core's part.
+    ///
+    /// # Errors
+    /// All sentences that say what is wrong and what to do.
+    pub fn config(&self) -> Result<Config, Failure> {
+        self.check()?;
+        let url = self.database_url.clone().unwrap_or_else(|| {
+            SecretString::from(format!("sqlite://{}", self.data_dir.join("mission-control.db").display()))
+        });
+        let api_key = self.openai_api_key.clone();
+        let base_url = match (&self.openai_base_url, &api_key) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Some(_)) => Some(Url::parse(OPENAI)?),
+            (None, None) => None,
+        };
+        let seconds = Duration::from_secs;
+        Ok(Config {
+            database: DatabaseConfig { url, max_connections: self.database_connections },
+            data_dir: self.data_dir.clone(),
+            master_key: self.master_key.clone(),
+            admin_email: self.admin_email.clone(),
+            admin_password: self.admin_password.clone(),
+            password_permits: std::thread::available_parallelism().map_or(2, usize::from),
+            issuer: self.issuer.clone(),
+            engine: EngineSettings {
+                concurrency: self.engine_concurrency,
+                lease: seconds(self.lease_seconds),
+                heartbeat: seconds(self.heartbeat_seconds),
+                sweep: seconds(self.sweep_seconds),
+            },
+            egress: egress::Policy {
+                allow_private_hosts: self.allow_private_hosts.clone(),
+                ..egress::Policy::default()
+            },
+            default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
+        })
+    }
+
+    /// The server's part.
+    pub fn options(&self) -> Options {
+        let metrics = match self.metrics_bind {
+            Some(_) => MetricsAccess::Elsewhere,
+            None if self.bind.ip().is_loopback() => MetricsAccess::Anyone,
+            None => MetricsAccess::Platform,
+        };
+        Options {
+            rate_limit: self.rate_limit.0,
+            sign_in_limit: self.sign_in_limit.0,
+            cors_origins: self.cors_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            metrics,
+            ..Options::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("\n  ").into()) }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut refuse = |wrong: bool, sentence: String| {
+            if wrong {
+                faults.push(sentence);
+            }
+        };
+        let public = !self.bind.ip().is_loopback();
+        let unlimited = self.rate_limit.0.is_none() || self.sign_in_limit.0.is_none();
+        refuse(
+            public && unlimited && self.trusted_proxies.is_empty(),
+            format!(
+                "{} can be reached from outside: set MC_RATE_LIMIT and MC_SIGN_IN_LIMIT to a rate such as 600/60s, \
+                 or name in MC_TRUSTED_PROXIES the edge that limits instead.",
+                self.bind
+            ),
+        );
+        refuse(
+            self.heartbeat_seconds == 0 || self.heartbeat_seconds * 2 > self.lease_seconds,
+            "A lease must outlive a lost heartbeat: set MC_HEARTBEAT_SECONDS to at most half of MC_LEASE_SECONDS."
+                .to_owned(),
+        );
+        refuse(self.lease_seconds > 3600, "Set MC_LEASE_SECONDS to at most 3600.".to_owned());
+        refuse(self.sweep_seconds == 0, "Set MC_SWEEP_SECONDS to 1 or more.".to_owned());
+        refuse(
+            self.engine_concurrency > 10_000,
+            "Set MC_ENGINE_CONCURRENCY to at most 10000, and add nodes beyond that.".to_owned(),
+        );
+        refuse(self.database_connections < 4, "Set MC_DATABASE_CONNECTIONS to 4 or more.".to_owned());
+        refuse(
+            self.admin_password.is_some() && self.admin_email.is_none(),
+            "MC_ADMIN_PASSWORD is set: set MC_ADMIN_EMAIL as well.".to_owned(),
+        );
+        refuse(
+            self.admin_email.as_ref().is_some_and(|email| !email.contains('@')),
+            "MC_ADMIN_EMAIL must be an e-mail address.".to_owned(),
+        );
+        let length = self.admin_password.as_ref().map(|password| password.expose_secret().chars().count());
+        refuse(
+            length.is_some_and(|length| !(12..=128).contains(&length)),
+            "MC_ADMIN_PASSWORD must have 12 to 128 characters.".to_owned(),
+        );
+        let scheme = self.openai_base_url.as_ref().map(Url::scheme);
+        refuse(
+            scheme.is_some_and(|scheme| !matches!(scheme, "http" | "https")),
+            "OPENAI_BASE_URL must start with https:// or http://.".to_owned(),
+        );
+        for origin in &self.cors_origins {
+            let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            refuse(
+                !exact,
+                format!(
+                    "`{origin}` in MC_CORS_ORIGINS is no origin: write one such as https://console.example.com."
+                ),
+            );
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    fn faults(arguments: &[&str]) -> String {
+        let all = ["mission-control"].iter().chain(arguments);
+        Cli::try_parse_from(all)
+            .map_or_else(|error| error.to_string(), |cli| cli.settings.faults().join("\n"))
+    }
+
+    #[test]
+    fn the_defaults_are_safe() {
+        assert_eq!(faults(&[]), "");
+        assert_eq!(faults(&["--bind=0.0.0.0:80"]), "");
+    }
+
+    #[test]
+    fn unsafe_settings_are_refused_by_name() {
+        for (arguments, named) in [
+            (&["--bind=0.0.0.0:80", "--rate-limit=off"][..], "MC_TRUSTED_PROXIES"),
+            (&["--heartbeat-seconds=60"][..], "MC_HEARTBEAT_SECONDS"),
+            (&["--heartbeat-seconds=0"][..], "MC_HEARTBEAT_SECONDS"),
+            (&["--sweep-seconds=0"][..], "MC_SWEEP_SECONDS"),
+            (&["--admin-email=a@b.example", "--admin-password=short"][..], "MC_ADMIN_PASSWORD"),
+            (&["--admin-password=long enough to pass"][..], "MC_ADMIN_EMAIL"),
+            (&["--cors-origins=https://a.example/path"][..], "MC_CORS_ORIGINS"),
+            (&["--cors-origins=*"][..], "MC_CORS_ORIGINS"),
+            (&["--openai-base-url=file:///etc"][..], "OPENAI_BASE_URL"),
+            (&["--rate-limit=fast"][..], "600/60s"),
+            (&["--trusted-proxies=everyone"][..], "10.0.0.0/8"),
+        ] {
+            let found = faults(arguments);
+            assert!(found.contains(named), "{arguments:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_edge_may_limit_instead() {
+        assert_eq!(faults(&["--bind=0.0.0.0:80", "--rate-limit=off", "--trusted-proxies=10.0.0.1"]), "");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let secrets = ["--master-key=canary1", "--admin-password=canary2", "--openai-api-key=canary3"];
+        let all = ["mission-control", "--database-url=postgres://u:canary4@h/d"].into_iter().chain(secrets);
+        let printed = format!("{:?}", Cli::try_parse_from(all).unwrap().settings);
+        assert!(!printed.contains("canary"), "{printed}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Flags and environment, and what they must fulfil together. Unsafe ones are refused with a sentence
+//! that says what to do. Secrets have no readable form: what is printed is redacted.
+
+mod check;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, ValueEnum};
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::middleware::rate_limit::Rate;
+
+/// What an operator may set.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where the API is served.
+    #[arg(long, env = "MC_BIND", default_value = "127.0.0.1:8080", global = true)]
+    pub bind: SocketAddr,
+    /// An address of its own for /metrics.
+    #[arg(long, env = "MC_METRICS_BIND", global = true)]
+    pub metrics_bind: Option<SocketAddr>,
+    /// `sqlite://PATH` or `postgres://…`; a SQLite file in the data directory when absent.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<SecretString>,
+    /// Connections to PostgreSQL.
+    #[arg(long, env = "MC_DATABASE_CONNECTIONS", default_value_t = 32, global = true)]
+    pub database_connections: u32,
+    /// Where the embedded database and the key file are kept.
+    #[arg(long, env = "MC_DATA_DIR", default_value = "data", global = true)]
+    pub data_dir: PathBuf,
+    /// The key that seals secrets at rest; a file in the data directory is made when absent.
+    #[arg(long, env = "MC_MASTER_KEY", hide_env_values = true, global = true)]
+    pub master_key: Option<SecretString>,
+    /// The platform administrator made at the first start.
+    #[arg(long, env = "MC_ADMIN_EMAIL", global = true)]
+    pub admin_email: Option<String>,
+    /// Their password; one is made and printed once when absent.
+    #[arg(long, env = "MC_ADMIN_PASSWORD", hide_env_values = true, global = true)]
+    pub admin_password: Option<SecretString>,
+    /// `iss` and `aud` of access tokens.
+    #[arg(long, env = "MC_ISSUER", default_value = "mission-control", global = true)]
+    pub issuer: String,
+    /// What is logged, as in `info,service::engine=debug`.
+    #[arg(
+        long,
+        env = "MC_LOG",
+        default_value = "info,sqlx=warn,actix_server=warn,sea_orm_migration=warn",
+        global = true
+    )]
+    pub log: String,
+    #[arg(long, env = "MC_LOG_FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+    /// Runs executed at once by this node; 0 serves the API only.
+    #[arg(long, env = "MC_ENGINE_CONCURRENCY", default_value_t = 64, global = true)]
+    pub engine_concurrency: usize,
+    /// How long a run stays with a node that is not heard of.
+    #[arg(long, env = "MC_LEASE_SECONDS", default_value_t = 60, global = true)]
+    pub lease_seconds: u64,
+    /// How often a node renews its leases.
+    #[arg(long, env = "MC_HEARTBEAT_SECONDS", default_value_t = 20, global = true)]
+    pub heartbeat_seconds: u64,
+    /// How often a node looks for runs that lost theirs.
+    #[arg(long, env = "MC_SWEEP_SECONDS", default_value_t = 5, global = true)]
+    pub sweep_seconds: u64,
+    /// The provider of models that name no integration.
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, global = true)]
+    pub openai_api_key: Option<SecretString>,
+    #[arg(long, env = "OPENAI_BASE_URL", global = true)]
+    pub openai_base_url: Option<Url>,
+    /// Requests of one caller, as in `6000/60s`, or `off`.
+    #[arg(long, env = "MC_RATE_LIMIT", default_value = "6000/60s", value_parser = rate, global = true)]
+    pub rate_limit: RateSetting,
+    /// Attempts to sign in from one address, as in `30/60s`, or `off`.
+    #[arg(long, env = "MC_SIGN_IN_LIMIT", default_value = "30/60s", value_parser = rate, global = true)]
+    pub sign_in_limit: RateSetting,
+    /// Private hosts that tools and providers may call, as in `localhost:11434,models.internal`.
+    #[arg(long, env = "MC_ALLOW_PRIVATE_HOSTS", value_delimiter = ',', global = true)]
+    pub allow_private_hosts: Vec<String>,
+    /// Web origins that may call the API, as in `https://console.example.com`.
+    #[arg(long, env = "MC_CORS_ORIGINS", value_delimiter = ',', global = true)]
+    pub cors_origins: Vec<String>,
+    /// Networks of reverse proxies whose X-Forwarded-For is believed, as in `10.0.0.0/8`.
+    #[arg(long, env = "MC_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network, global = true)]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A rate, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateSetting(pub Option<Rate>);
+
+fn rate(text: &str) -> Result<RateSetting, String> {
+    if text == "off" { Ok(RateSetting(None)) } else { text.parse().map(|rate| RateSetting(Some(rate))) }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()))
+        .map_err(|_| format!("`{text}` is neither a network such as 10.0.0.0/8 nor an address"))
+}
+
+/// A misspelt variable would be a setting that silently does nothing.
+pub fn warn_unknown() {
+    let command = super::Cli::command();
+    let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| name.starts_with("MC_"));
+        if ours && !known.contains(&name.as_os_str()) {
+            tracing::warn!(variable = %name.to_string_lossy(), "not a setting of Mission Control; see --help");
+        }
+    }
+}
