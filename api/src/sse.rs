@@ -29,7 +29,7 @@ const STALLED: Duration = Duration::from_secs(30);
 /// One event. `data` may have several lines; `id` and `event` have one.
 pub struct Event {
     pub id: Option<String>,
-    pub event: &'static str,
+    pub event: String,
     pub data: String,
 }
 
@@ -102,7 +102,7 @@ fn failure(error: Error, request_id: &str) -> Event {
         tracing::error!(request_id, %cause, "an event stream failed");
     }
     let data = serde_json::to_string(&Problem::of(&error, request_id)).unwrap_or_default();
-    Event { id: None, event: "error", data }
+    Event { id: None, event: "error".into(), data }
 }
 
 fn body(mut receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn events_keep_their_lines_and_their_frame() {
-        let event = Event { id: Some("4\n2".into()), event: "run.delta", data: "a\nb".into() };
+        let event = Event { id: Some("4\n2".into()), event: "run.delta".into(), data: "a\nb".into() };
         assert_eq!(event.encode(), "id: 42\nevent: run.delta\ndata: a\ndata: b\n\n");
     }
 
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_ends_the_stream_with_a_problem() {
         let (sender, mut receiver) = mpsc::channel(8);
-        let good = Event { id: Some("1".into()), event: "run.started", data: "{}".into() };
+        let good = Event { id: Some("1".into()), event: "run.started".into(), data: "{}".into() };
         let events = futures_util::stream::iter([Ok(good), Err(Error::internal("secret cause"))]);
         forward(events, &sender, "r1").await;
         drop(sender);

@@ -2,9 +2,10 @@
 
 mod identity;
 mod operations;
+mod tasks;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.configure(identity::routes).configure(operations::routes);
+    config.configure(identity::routes).configure(tasks::routes).configure(operations::routes);
 }

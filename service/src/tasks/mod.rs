@@ -5,5 +5,6 @@ pub mod definition_config;
 pub mod run_steps;
 pub mod targets;
 pub mod task_runs;
+pub mod tool_invocations;
 
 pub use definition_config::DefinitionConfig;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use entity::tasks::task_run::{Column, Entity, Model, RunReason, RunStatus};
 
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
+pub(crate) use create::new_run;
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
 pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};

@@ -1,0 +1,16 @@
+//! Task definitions, runs and the decisions they wait for.
+
+mod approvals;
+mod run_steps;
+mod task_runs;
+mod tool_invocations;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .configure(task_runs::routes)
+        .configure(run_steps::routes)
+        .configure(approvals::routes)
+        .configure(tool_invocations::routes);
+}
