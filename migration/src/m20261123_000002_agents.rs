@@ -74,7 +74,9 @@ CREATE TABLE agent_version (
     note TEXT,
     labels JSONB NOT NULL,
     author TEXT NOT NULL,
+    revision BIGINT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agent (tenant_id, id)
 );

@@ -1,4 +1,4 @@
-//! One immutable behaviour of an agent.
+//! One immutable behaviour of an agent; only its note and labels change.
 
 use sea_orm::entity::prelude::*;
 
@@ -17,7 +17,9 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary")]
     pub labels: Json,
     pub author: String,
+    pub revision: i64,
     pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -25,4 +27,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("agent version", Id);
+crate::scope::record!("agent version", deleted: None, metadata: None, name:);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
+use super::Patch;
 use crate::error::{Error, FieldError, Result, pointer_to};
 
 const MAX_MESSAGE: usize = 300;
@@ -73,6 +74,15 @@ pub fn merge(target: &mut Value, patch: &Value) {
         } else {
             merge(target.entry(key.as_str()).or_insert(Value::Null), value);
         }
+    }
+}
+
+/// RFC 7396 for a free-form document that may be absent.
+pub fn apply(target: &mut Option<Value>, patch: &Patch<Value>) {
+    match patch {
+        Patch::Keep => {}
+        Patch::Clear => *target = None,
+        Patch::Set(patch) => merge(target.get_or_insert(Value::Null), patch),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod approvals;
 pub mod definition_config;
 pub mod run_steps;
 pub mod targets;
+pub mod task_definitions;
 pub mod task_runs;
 pub mod tool_invocations;
 

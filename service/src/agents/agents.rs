@@ -1,0 +1,369 @@
+//! Agents. Invariant: the behaviour that an agent has is that of its current version; a change of
+//! behaviour writes the agent and a new version in one transaction.
+
+use entity::agents::agent::{ActiveModel, AgentStatus, Column, Entity, Model};
+use entity::tasks::task_definition;
+use sea_orm::{ColumnTrait as _, Condition, Set};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::agent_versions;
+use super::agent_views::{AgentFilter, AgentView, CreateAgent, PauseAgent, UpdateAgent};
+use super::{AgentConfig, AgentSnapshot};
+use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document, metadata};
+use crate::ctx::Ctx;
+use crate::db::{Violation, on_violation};
+use crate::error::{Error, Result};
+use crate::integrations::integrations::check_provider;
+use crate::runtime::models::mock;
+use crate::schema::Schema;
+
+const UPDATE_TRIES: usize = 5;
+
+pub struct Agents;
+
+impl Resource for Agents {
+    type Entity = Entity;
+    type View = AgentView;
+
+    fn taken() -> Error {
+        Error::conflict("slug_taken", "An agent with this slug exists.")
+    }
+}
+
+pub async fn list(ctx: &Ctx, paging: &Paging, filter: &AgentFilter) -> Result<Page<AgentView>> {
+    let AgentFilter { kind, status, model, slug, provider_id } = filter;
+    let condition = Condition::all()
+        .add_option(kind.map(|kind| Column::Kind.eq(kind)))
+        .add_option(status.map(|status| Column::Status.eq(status)))
+        .add_option(model.as_deref().map(|model| crud::metadata_is(Column::Config, "model", model)))
+        .add_option(slug.as_deref().map(|slug| Column::Slug.eq(slug)))
+        .add_option(provider_id.map(|id| Column::ProviderId.eq(id)));
+    crud::list::<Agents>(ctx, paging, condition).await
+}
+
+pub async fn get(ctx: &Ctx, id: Uuid) -> Result<AgentView> {
+    crud::get::<Agents>(ctx, id).await
+}
+
+pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
+    if let Some(view) = ctx.replay().await? {
+        return Ok(view);
+    }
+    let (id, now) = (ctx.core.ids.next(), ctx.core.clock.now());
+    let CreateAgent {
+        name,
+        slug,
+        workspace_id,
+        kind,
+        provider_id,
+        model,
+        fallback_models,
+        system_prompt,
+        personality,
+        temperature,
+        max_tokens,
+        knowledge_base_ids,
+        mcp_server_ids,
+        welcome_message,
+        handoff_enabled,
+        capabilities,
+        max_concurrent,
+        cost_per_run,
+        limits,
+        output_schema,
+        metadata,
+    } = body;
+    no_workspace(workspace_id)?;
+    let defaults = AgentConfig::default();
+    let config = AgentConfig {
+        personality,
+        system_prompt,
+        model: model.unwrap_or(defaults.model),
+        fallback_models,
+        temperature: temperature.over(defaults.temperature),
+        max_tokens: max_tokens.unwrap_or(defaults.max_tokens),
+        knowledge_base_ids,
+        mcp_server_ids,
+        welcome_message,
+        handoff_enabled,
+        capabilities,
+        cost_per_run,
+        limits,
+        output_schema,
+    };
+    let behaviour = AgentSnapshot { kind, provider_id, config, tools: Vec::new() };
+    check(ctx, &behaviour).await?;
+    let slug = match slug {
+        Some(slug) => slug,
+        None => free_slug(ctx, &name, id).await?,
+    };
+    let row = Model {
+        tenant_id: ctx.tenant,
+        id,
+        name,
+        slug,
+        kind,
+        status: AgentStatus::Active,
+        status_reason: None,
+        current_version: 1,
+        config: document::stored(&behaviour.config)?,
+        provider_id,
+        max_concurrent,
+        metadata: metadata::stored(metadata),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+    };
+    let tx = match ctx.begin_once().await? {
+        Once::Replay(view) => return Ok(view),
+        Once::First(tx) => tx,
+    };
+    let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, Agents::taken()))?;
+    agent_versions::insert(ctx, &tx, id, 1, &behaviour).await?;
+    let view = AgentView::from(row);
+    tx.finish(&view).await?;
+    Ok(view)
+}
+
+/// Applies a merge patch. A change of behaviour makes a new version.
+pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, body: UpdateAgent) -> Result<AgentView> {
+    no_workspace(body.workspace_id)?;
+    for _ in 0..UPDATE_TRIES {
+        let row = crud::load::<Agents>(ctx, id).await?;
+        expected.check(row.revision)?;
+        let before = AgentSnapshot {
+            kind: row.kind,
+            provider_id: row.provider_id,
+            config: document::read(row.config.clone()),
+            tools: Vec::new(),
+        };
+        let after = patched(&before, &body)?;
+        let changes = changes(&row, &body)?;
+        if after != before {
+            check(ctx, &after).await?;
+        } else if changes == ActiveModel::default() {
+            return Ok(row.into());
+        }
+        let tx = ctx.db().begin().await?;
+        let written = if after == before {
+            crud::write::<Agents>(ctx, &tx, id, row.revision, changes).await?
+        } else {
+            let tools = agent_versions::bound_tools(&tx, id).await?;
+            agent_versions::release(ctx, &tx, &row, changes, AgentSnapshot { tools, ..after }).await?
+        };
+        tx.commit().await?;
+        if let Some(row) = written {
+            return Ok(row.into());
+        }
+    }
+    Err(contended())
+}
+
+pub(super) fn contended() -> Error {
+    Error::conflict("concurrent_update", "The agent is being changed by others: try again.")
+}
+
+pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
+    let db = ctx.db();
+    let user = db
+        .find::<task_definition::Entity>()
+        .filter(task_definition::Column::AgentId.eq(id))
+        .filter(task_definition::Column::DeletedAt.is_null())
+        .one()
+        .await?;
+    if let Some(user) = user {
+        return Err(Error::conflict("in_use", format!("The task definition {} uses this agent.", user.name)));
+    }
+    crud::delete::<Agents>(ctx, id, expected).await
+}
+
+/// ACTIVE → PAUSED: no new attempt of its runs starts.
+pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseAgent) -> Result<AgentView> {
+    let PauseAgent { reason } = body;
+    let from = [AgentStatus::Active];
+    transition(ctx, id, &from, AgentStatus::Paused, reason).await
+}
+
+/// PAUSED or QUARANTINED → ACTIVE.
+pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<AgentView> {
+    let from = [AgentStatus::Paused, AgentStatus::Quarantined];
+    transition(ctx, id, &from, AgentStatus::Active, None).await
+}
+
+async fn transition(
+    ctx: &Ctx,
+    id: Uuid,
+    from: &[AgentStatus],
+    to: AgentStatus,
+    reason: Option<String>,
+) -> Result<AgentView> {
+    let tx = match ctx.begin_once().await? {
+        Once::Replay(view) => return Ok(view),
+        Once::First(tx) => tx,
+    };
+    let found = tx.get::<Entity>(id).await?.filter(|row| row.deleted_at.is_none());
+    let row = found.ok_or(Error::not_found("agent"))?;
+    let precondition = Condition::all()
+        .add(Column::DeletedAt.is_null())
+        .add(Column::Status.is_in(from.iter().copied()))
+        .add(Column::Revision.eq(row.revision));
+    let changes = ActiveModel {
+        status: Set(to),
+        status_reason: Set(reason),
+        revision: Set(row.revision + 1),
+        updated_at: Set(ctx.core.clock.now()),
+        ..ActiveModel::default()
+    };
+    let Some(row) = tx.update::<Entity>(id, precondition, changes).await? else {
+        let status = document::stored(&row.status)?;
+        let message = format!("The agent is {}.", status.as_str().unwrap_or_default());
+        return Err(Error::conflict("invalid_transition", message));
+    };
+    let view = AgentView::from(row);
+    tx.finish(&view).await?;
+    Ok(view)
+}
+
+fn no_workspace(id: Option<Uuid>) -> Result<()> {
+    match id {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid("/workspaceId", "not_found", "There is no such workspace.")),
+    }
+}
+
+/// The behaviour after the patch.
+fn patched(before: &AgentSnapshot, body: &UpdateAgent) -> Result<AgentSnapshot> {
+    let mut after = before.clone();
+    let AgentSnapshot { kind, provider_id, config, tools: _ } = &mut after;
+    *kind = body.kind.unwrap_or(*kind);
+    body.provider_id.apply(provider_id);
+    set(&mut config.model, body.model.as_ref());
+    set(&mut config.fallback_models, body.fallback_models.as_ref());
+    body.system_prompt.apply(&mut config.system_prompt);
+    match &body.personality {
+        Patch::Keep => {}
+        Patch::Clear => config.personality.clear(),
+        Patch::Set(patch) => {
+            let mut personality = Value::Object(std::mem::take(&mut config.personality));
+            document::merge(&mut personality, &Value::Object(patch.clone()));
+            config.personality = personality.as_object().cloned().unwrap_or_default();
+        }
+    }
+    body.temperature.apply(&mut config.temperature);
+    set(&mut config.max_tokens, body.max_tokens.as_ref());
+    set(&mut config.knowledge_base_ids, body.knowledge_base_ids.as_ref());
+    set(&mut config.mcp_server_ids, body.mcp_server_ids.as_ref());
+    body.welcome_message.apply(&mut config.welcome_message);
+    set(&mut config.handoff_enabled, body.handoff_enabled.as_ref());
+    set(&mut config.capabilities, body.capabilities.as_ref());
+    body.cost_per_run.apply(&mut config.cost_per_run);
+    if let Some(patch) = &body.limits {
+        config.limits = document::patched(&config.limits, patch, "/limits")?;
+    }
+    document::apply(&mut config.output_schema, &body.output_schema);
+    Ok(after)
+}
+
+fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        field.clone_from(value);
+    }
+}
+
+/// The changes beside behaviour: these make no version.
+fn changes(row: &Model, body: &UpdateAgent) -> Result<ActiveModel> {
+    let mut changes = ActiveModel::default();
+    if let Some(name) = body.name.as_ref().filter(|name| **name != row.name) {
+        changes.name = Set(name.clone());
+    }
+    if let Some(slug) = body.slug.as_ref().filter(|slug| **slug != row.slug) {
+        changes.slug = Set(slug.clone());
+    }
+    let max_concurrent = body.max_concurrent.clone().over(row.max_concurrent);
+    if max_concurrent != row.max_concurrent {
+        changes.max_concurrent = Set(max_concurrent);
+    }
+    let metadata = metadata::patched(&row.metadata, &body.metadata)?;
+    if metadata != row.metadata {
+        changes.metadata = Set(metadata);
+    }
+    Ok(changes)
+}
+
+/// What shapes alone do not show: names that must exist, a schema that must compile.
+async fn check(ctx: &Ctx, behaviour: &AgentSnapshot) -> Result<()> {
+    let config = &behaviour.config;
+    let unknown_mock = |model: &str| model.starts_with("mock/") && !mock::MODELS.contains(&model);
+    if unknown_mock(&config.model) {
+        let message = format!("The mock models are {}.", mock::MODELS.join(", "));
+        return Err(Error::invalid("/model", "not_found", message));
+    }
+    if let Some(id) = behaviour.provider_id {
+        check_provider(ctx, id, "/providerId").await?;
+    }
+    for (ids, field, what) in [
+        (&config.knowledge_base_ids, "knowledgeBaseIds", "knowledge base"),
+        (&config.mcp_server_ids, "mcpServerIds", "MCP server"),
+    ] {
+        if !ids.is_empty() {
+            return Err(Error::invalid(
+                format!("/{field}/0"),
+                "not_found",
+                format!("There is no such {what}."),
+            ));
+        }
+    }
+    for (pointer, amount) in
+        [("/costPerRun", config.cost_per_run), ("/limits/maxCost", config.limits.max_cost)]
+    {
+        if amount.is_some_and(|amount| amount.0 < 0) {
+            return Err(Error::invalid(pointer, "range", "must not be negative"));
+        }
+    }
+    if let Some(schema) = &config.output_schema {
+        Schema::compile(schema, "/outputSchema")?;
+    }
+    Ok(())
+}
+
+/// A slug made from the name; with the end of the id when another agent has it.
+async fn free_slug(ctx: &Ctx, name: &str, id: Uuid) -> Result<String> {
+    let slug = slug_of(name);
+    let db = ctx.db();
+    let same = db.find::<Entity>().filter(Column::Slug.eq(slug.as_str())).filter(Column::DeletedAt.is_null());
+    if same.one().await?.is_none() {
+        return Ok(slug);
+    }
+    let id = id.simple().to_string();
+    Ok(format!("{slug}-{}", id.get(24..).unwrap_or_default()))
+}
+
+fn slug_of(name: &str) -> String {
+    const LONGEST: usize = 48;
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    match slug.get(..LONGEST).unwrap_or(&slug).trim_end_matches('-') {
+        "" => "agent".to_owned(),
+        slug => slug.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_made_from_names() {
+        for (name, slug) in [
+            ("Support Bot", "support-bot"),
+            ("  --A  b!c-- ", "a-b-c"),
+            ("Grüße", "gr-e"),
+            ("支援", "agent"),
+            (&"x".repeat(100), &"x".repeat(48)),
+        ] {
+            assert_eq!(slug_of(name), slug);
+        }
+    }
+}

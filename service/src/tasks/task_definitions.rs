@@ -1,0 +1,336 @@
+//! Task definitions. Invariant: one runs either an agent or a tool, and its schemas and template have
+//! been compiled.
+
+use chrono::{DateTime, Utc};
+use entity::tasks::task_definition::{ActiveModel, Column, Entity, Model, TaskType};
+use sea_orm::{ColumnTrait as _, Condition, Set};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::DefinitionConfig;
+use crate::agents::agents::Agents;
+use crate::agents::tools::Tools;
+use crate::crud::{
+    self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata, patch,
+};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+
+pub struct TaskDefinitions;
+
+impl Resource for TaskDefinitions {
+    type Entity = Entity;
+    type View = TaskDefinitionView;
+
+    fn taken() -> Error {
+        Error::conflict("name_taken", "A task definition of this name exists.")
+    }
+}
+
+/// What starts runs. `{}` and `{"type": "MANUAL"}` are the same: a call of `POST /v1/task-runs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Trigger {
+    #[serde(default, rename = "type")]
+    pub kind: TriggerType,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TriggerType {
+    #[default]
+    Manual,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateTaskDefinition {
+    #[validate(length(min = 1, max = 200))]
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+    #[validate(length(max = 4_000))]
+    #[schema(max_length = 4_000)]
+    pub description: Option<String>,
+    #[serde(rename = "type")]
+    pub kind: TaskType,
+    /// Either this or `toolId`. CHAT needs an agent.
+    pub agent_id: Option<Uuid>,
+    pub tool_id: Option<Uuid>,
+    #[serde(default)]
+    pub trigger: Trigger,
+    #[serde(default)]
+    #[validate(nested)]
+    pub config: DefinitionConfig,
+    #[serde(default = "active")]
+    #[schema(default = true)]
+    pub is_active: bool,
+    #[serde(default)]
+    #[validate(custom(function = "metadata::valid"))]
+    pub metadata: Metadata,
+}
+
+fn active() -> bool {
+    true
+}
+
+/// A merge patch: absent keeps, null clears.
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateTaskDefinition {
+    #[serde(default, deserialize_with = "patch::required")]
+    #[validate(length(min = 1, max = 200))]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    pub name: Option<String>,
+    #[serde(default)]
+    #[validate(length(max = 4_000))]
+    #[schema(value_type = Option<String>, max_length = 4_000)]
+    pub description: Patch<String>,
+    #[serde(default, rename = "type", deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub kind: Option<TaskType>,
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    pub agent_id: Patch<Uuid>,
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    pub tool_id: Patch<Uuid>,
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub trigger: Option<Trigger>,
+    /// Merged.
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(value_type = Option<DefinitionConfig>, nullable = false)]
+    pub config: Option<Value>,
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub is_active: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<MetadataPatch>)]
+    pub metadata: Patch<MetadataPatch>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskDefinitionView {
+    pub id: Uuid,
+    pub name: String,
+    #[schema(required)]
+    pub description: Option<String>,
+    #[serde(rename = "type")]
+    pub kind: TaskType,
+    #[schema(required)]
+    pub agent_id: Option<Uuid>,
+    #[schema(required)]
+    pub tool_id: Option<Uuid>,
+    pub trigger: Trigger,
+    pub config: DefinitionConfig,
+    pub is_active: bool,
+    pub metadata: Metadata,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+crud::page!(TaskDefinitionPage, TaskDefinitionView);
+
+impl From<Model> for TaskDefinitionView {
+    fn from(row: Model) -> Self {
+        let Model {
+            tenant_id: _,
+            id,
+            name,
+            description,
+            kind,
+            agent_id,
+            tool_id,
+            trigger_config,
+            config,
+            is_active,
+            metadata,
+            revision,
+            created_at,
+            updated_at,
+            deleted_at: _,
+        } = row;
+        Self {
+            id,
+            name,
+            description,
+            kind,
+            agent_id,
+            tool_id,
+            trigger: document::read(trigger_config),
+            config: document::read(config),
+            is_active,
+            metadata: metadata::shown(metadata),
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct TaskDefinitionFilter {
+    #[serde(rename = "type")]
+    #[param(rename = "type")]
+    pub kind: Option<TaskType>,
+    pub agent_id: Option<Uuid>,
+    pub tool_id: Option<Uuid>,
+    pub is_active: Option<bool>,
+}
+
+pub async fn list(
+    ctx: &Ctx,
+    paging: &Paging,
+    filter: &TaskDefinitionFilter,
+) -> Result<Page<TaskDefinitionView>> {
+    let TaskDefinitionFilter { kind, agent_id, tool_id, is_active } = filter;
+    let condition = Condition::all()
+        .add_option(kind.map(|kind| Column::Kind.eq(kind)))
+        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
+        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
+        .add_option(is_active.map(|active| Column::IsActive.eq(active)));
+    crud::list::<TaskDefinitions>(ctx, paging, condition).await
+}
+
+pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskDefinitionView> {
+    crud::get::<TaskDefinitions>(ctx, id).await
+}
+
+pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinitionView> {
+    let CreateTaskDefinition {
+        name,
+        description,
+        kind,
+        agent_id,
+        tool_id,
+        trigger,
+        config,
+        is_active,
+        metadata,
+    } = body;
+    check(kind, agent_id, tool_id, &config)?;
+    check_targets(ctx, agent_id, tool_id).await?;
+    let now = ctx.core.clock.now();
+    let row = Model {
+        tenant_id: ctx.tenant,
+        id: ctx.core.ids.next(),
+        name,
+        description,
+        kind,
+        agent_id,
+        tool_id,
+        trigger_config: document::stored(&trigger)?,
+        config: document::stored(&config)?,
+        is_active,
+        metadata: metadata::stored(metadata),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+    };
+    crud::create::<TaskDefinitions>(ctx, row).await
+}
+
+pub async fn update(
+    ctx: &Ctx,
+    id: Uuid,
+    expected: Expected,
+    body: UpdateTaskDefinition,
+) -> Result<TaskDefinitionView> {
+    crud::load::<TaskDefinitions>(ctx, id).await?;
+    check_targets(ctx, body.agent_id.as_set().copied(), body.tool_id.as_set().copied()).await?;
+    crud::update::<TaskDefinitions>(ctx, id, expected, |row| changes(row, &body)).await
+}
+
+fn changes(row: &Model, body: &UpdateTaskDefinition) -> Result<ActiveModel> {
+    let UpdateTaskDefinition {
+        name,
+        description,
+        kind,
+        agent_id,
+        tool_id,
+        trigger,
+        config,
+        is_active,
+        metadata,
+    } = body;
+    let mut changes = ActiveModel::default();
+    if let Some(name) = name.as_ref().filter(|name| **name != row.name) {
+        changes.name = Set(name.clone());
+    }
+    let described = description.clone().over(row.description.clone());
+    if described != row.description {
+        changes.description = Set(described);
+    }
+    let kind = kind.unwrap_or(row.kind);
+    if kind != row.kind {
+        changes.kind = Set(kind);
+    }
+    let agent_id = agent_id.clone().over(row.agent_id);
+    if agent_id != row.agent_id {
+        changes.agent_id = Set(agent_id);
+    }
+    let tool_id = tool_id.clone().over(row.tool_id);
+    if tool_id != row.tool_id {
+        changes.tool_id = Set(tool_id);
+    }
+    if let Some(trigger) = trigger.filter(|trigger| *trigger != document::read(row.trigger_config.clone())) {
+        changes.trigger_config = Set(document::stored(&trigger)?);
+    }
+    let current: DefinitionConfig = document::read(row.config.clone());
+    let patched = match config {
+        Some(patch) => document::patched(&current, patch, "/config")?,
+        None => current.clone(),
+    };
+    check(kind, agent_id, tool_id, &patched)?;
+    if patched != current {
+        changes.config = Set(document::stored(&patched)?);
+    }
+    if let Some(active) = is_active.filter(|active| *active != row.is_active) {
+        changes.is_active = Set(active);
+    }
+    let metadata = metadata::patched(&row.metadata, metadata)?;
+    if metadata != row.metadata {
+        changes.metadata = Set(metadata);
+    }
+    Ok(changes)
+}
+
+pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
+    crud::delete::<TaskDefinitions>(ctx, id, expected).await
+}
+
+fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &DefinitionConfig) -> Result<()> {
+    match (agent, tool) {
+        (None, None) => return Err(Error::invalid("/agentId", "required", "agentId or toolId is required")),
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("/toolId", "exclusive", "agentId and toolId exclude each other"));
+        }
+        (None, Some(_)) if kind == TaskType::Chat => {
+            return Err(Error::invalid("/agentId", "required", "A CHAT task needs an agent."));
+        }
+        (Some(_), None) if config.arguments.is_some() => {
+            let message = "Only a tool has arguments; an agent is given the input.";
+            return Err(Error::invalid("/config/arguments", "exclusive", message));
+        }
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    config.check("/config")
+}
+
+async fn check_targets(ctx: &Ctx, agent: Option<Uuid>, tool: Option<Uuid>) -> Result<()> {
+    if let Some(id) = agent {
+        crud::load_named::<Agents>(ctx, id, "/agentId").await?;
+    }
+    if let Some(id) = tool {
+        crud::load_named::<Tools>(ctx, id, "/toolId").await?;
+    }
+    Ok(())
+}
