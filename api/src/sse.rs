@@ -37,15 +37,19 @@ impl Event {
     fn encode(&self) -> Bytes {
         let mut text = String::with_capacity(self.data.len() + 64);
         if let Some(id) = &self.id {
-            text.push_str(&format!("id: {}\n", id.replace(['\r', '\n', '\0'], "")));
+            text.push_str(&format!("id: {}\n", one_line(id)));
         }
-        text.push_str(&format!("event: {}\n", self.event));
+        text.push_str(&format!("event: {}\n", one_line(&self.event)));
         for line in self.data.split('\n') {
             text.push_str(&format!("data: {}\n", line.trim_end_matches('\r')));
         }
         text.push('\n');
         Bytes::from(text)
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n', '\0'], "")
 }
 
 /// Answers with the stream that `open` gives. Errors of `open` are ordinary answers; a later one is

@@ -61,7 +61,7 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
     let requirement = |name| SecurityRequirement::new::<_, [String; 0], String>(name, []);
     operation.security =
         Some(if public { Vec::new() } else { vec![requirement(BEARER), requirement(API_KEY)] });
-    describe_path_parameters(operation);
+    describe_parameters(operation);
     let repeatable = method == "POST" && !public;
     let checks_revision = matches!(method, "PATCH" | "DELETE");
     if repeatable {
@@ -105,18 +105,18 @@ fn add_parameter(operation: &mut Operation, parameter: Parameter) {
     }
 }
 
-fn describe_path_parameters(operation: &mut Operation) {
+/// What a parameter's name says already needs no words in each handler.
+fn describe_parameters(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
-        if let RefOr::T(parameter) = parameter
-            && parameter.parameter_in == ParameterIn::Path
-            && parameter.description.is_none()
-        {
-            let text = match parameter.name.as_str() {
-                "id" => "The id of the resource.".to_owned(),
-                name => format!("The `{name}` of the resource."),
-            };
-            parameter.description = Some(text);
-        }
+        let RefOr::T(parameter) = parameter else { continue };
+        let name = &parameter.name;
+        let text = match parameter.parameter_in {
+            ParameterIn::Path if name == "id" => "The id of the resource.".to_owned(),
+            ParameterIn::Path => format!("The `{name}` of the resource."),
+            ParameterIn::Query => format!("Only what has this `{name}`."),
+            ParameterIn::QueryString | ParameterIn::Header | ParameterIn::Cookie => continue,
+        };
+        parameter.description.get_or_insert(text);
     }
 }
 

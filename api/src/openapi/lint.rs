@@ -144,7 +144,7 @@ fn the_documented_permission_is_the_checked_one() {
             let name = signature.split('(').next().unwrap();
             match (documented, typed) {
                 (Some(documented), Some(typed)) => {
-                    assert_eq!(documented, format!("{typed}::NAME"), "{file}: {name}");
+                    assert_eq!(documented, format!("\"{}\"", permission(&source, typed)), "{file}: {name}");
                 }
                 (Some(documented), None) => {
                     assert_eq!(documented, "\"authenticated\"", "{file}: {name}");
@@ -158,6 +158,18 @@ fn the_documented_permission_is_the_checked_one() {
         }
     }
     assert_eq!(checked, operations().len());
+}
+
+/// `Read` with `use …::permissions::task_runs::Read`, or `task_runs::Read`: `task-runs:read`.
+fn permission(source: &str, marker: &str) -> String {
+    let (module, verb) = marker.rsplit_once("::").unwrap_or_else(|| {
+        let imports = source.split("permissions::").skip(1).map(|rest| rest.split(';').next().unwrap());
+        let mut modules = imports.filter_map(|import| import.split_once("::"));
+        let is_it = |names: &str| names.split(['{', '}', ',', ' ', '\n']).any(|name| name == marker);
+        let (module, _) = modules.find(|(_, names)| is_it(names)).expect("the marker is imported");
+        (module, marker)
+    });
+    format!("{}:{}", module.replace('_', "-"), verb.to_lowercase())
 }
 
 /// Rust files under a folder of this crate, without what is only for tests.

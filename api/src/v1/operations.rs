@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::answer::{self, Answer};
+use crate::error::Problem;
 use crate::extract::Public;
 use crate::middleware::caller;
 use crate::server::MetricsAccess;
@@ -99,7 +100,21 @@ async fn get_readyz(public: Public) -> Answer {
     tag = "Operations",
     operation_id = "get_metrics",
     security(()),
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+        (
+            status = 401, description = "The server is not on a loopback address and wants a credential.",
+            body = Problem, content_type = "application/problem+json",
+        ),
+        (
+            status = 403, description = "The caller is no administrator of the platform.",
+            body = Problem, content_type = "application/problem+json",
+        ),
+        (
+            status = 404, description = "The metrics have an address of their own.",
+            body = Problem, content_type = "application/problem+json",
+        ),
+    ),
 )]
 #[get("/metrics")]
 async fn get_metrics(request: HttpRequest, public: Public) -> Answer {
