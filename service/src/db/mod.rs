@@ -58,6 +58,12 @@ impl Db {
         SystemDb::new(self.clone(), reason)
     }
 
+    /// Closes every connection; used by tests and at the end of a process.
+    pub async fn close(self) {
+        let _ = self.inner.writer.clone().close().await;
+        let _ = self.inner.reader.clone().close().await;
+    }
+
     /// Brings the schema up to date. Nodes that start together take turns.
     pub async fn migrate(&self) -> Result<()> {
         migrate::up(self).await

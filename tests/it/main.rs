@@ -1,0 +1,9 @@
+//! The one integration binary. Tests mirror the URL tree; each runs on SQLite and on PostgreSQL, and
+//! a second tenant is always there.
+
+#[macro_use]
+mod support;
+
+mod engine;
+mod rules;
+mod tasks;

@@ -1,0 +1,167 @@
+//! A real server in this process, with a database, a data folder and an engine of its own.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use service::config::Config;
+use service::core::{Core, World};
+use service::egress;
+use service::engine::{EngineSettings, Running};
+use service::runtime::Runtime;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::database;
+use super::{Backend, Client};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+pub struct App {
+    pub core: Core,
+    pub url: String,
+    pub backend: Backend,
+    pub admin: Client,
+    /// Two tenants: what is done in one must not be seen in the other.
+    pub acme: Tenant,
+    pub rival: Tenant,
+    engine: Option<Running>,
+    stop: CancellationToken,
+    _folder: TempDir,
+}
+
+/// A tenant, as seen by its owner.
+#[derive(Clone)]
+pub struct Tenant {
+    pub id: String,
+    pub owner: Client,
+    pub owner_email: String,
+}
+
+impl App {
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, World::real(), |_| {}).await
+    }
+
+    /// A server whose engine does not run until [`App::start_engine`].
+    pub async fn start_with(backend: Backend, world: World, adjust: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(backend, &folder).await;
+        adjust(&mut config);
+        let runs = config.engine.concurrency > 0;
+        let core = Core::open(config, world).await.unwrap();
+        service::identity::bootstrap(&core).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let options =
+            api::server::Options { workers: 1, drain: Duration::from_millis(100), ..Default::default() };
+        tokio::spawn(api::server::run(core.clone(), listener, options, stop.clone()));
+        let anyone = Client::new(&url);
+        let admin = login(&anyone, "admin@example.com").await;
+        let acme = tenant(&anyone, &admin, "acme").await;
+        let rival = tenant(&anyone, &admin, "rival").await;
+        let mut app = Self { core, url, backend, admin, acme, rival, engine: None, stop, _folder: folder };
+        if runs {
+            app.start_engine().await;
+        }
+        app
+    }
+
+    pub async fn start_engine(&mut self) {
+        self.engine = Some(self.core.engine.start(&self.core, Arc::new(Runtime::default())).await.unwrap());
+    }
+
+    /// A caller without a credential.
+    pub fn anyone(&self) -> Client {
+        Client::new(&self.url)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn config(backend: Backend, folder: &TempDir) -> Config {
+    Config {
+        database: database::fresh(backend, folder.path()).await,
+        data_dir: folder.path().to_owned(),
+        master_key: None,
+        admin_email: Some("admin@example.com".to_owned()),
+        admin_password: Some(SecretString::from(PASSWORD)),
+        password_permits: 2,
+        issuer: "mission-control".to_owned(),
+        engine: EngineSettings {
+            concurrency: 16,
+            lease: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(10),
+            sweep: Duration::from_millis(200),
+        },
+        egress: egress::Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Default::default() },
+        default_provider: None,
+    }
+}
+
+async fn login(anyone: &Client, email: &str) -> Client {
+    let answer =
+        anyone.post("/v1/auth/login", json!({ "email": email, "password": PASSWORD })).await.expect(200);
+    anyone.with_token(answer["accessToken"].as_str().unwrap())
+}
+
+async fn tenant(anyone: &Client, admin: &Client, slug: &str) -> Tenant {
+    let owner_email = format!("owner@{slug}.example.com");
+    let owner = json!({ "email": owner_email, "password": PASSWORD });
+    let made =
+        admin.post("/v1/tenants", json!({ "name": slug, "slug": slug, "owner": owner })).await.expect(201);
+    Tenant { id: text(&made["id"]), owner: login(anyone, &owner_email).await, owner_email }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+impl Tenant {
+    /// A key of this tenant's owner.
+    pub async fn key(&self, app: &App, scopes: &[&str]) -> Client {
+        let made =
+            self.owner.post("/v1/api-keys", json!({ "name": "test", "scopes": scopes })).await.expect(201);
+        app.anyone().with_key(made["key"].as_str().unwrap())
+    }
+
+    /// An agent; `more` overrides the fields.
+    pub async fn agent(&self, name: &str, more: Value) -> String {
+        let mut body = json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" });
+        merge(&mut body, more);
+        text(&self.owner.post("/v1/agents", body).await.expect(201)["id"])
+    }
+
+    /// A tool of the built-in function.
+    pub async fn builtin(&self, name: &str, function: &str) -> String {
+        let config = json!({ "function": function });
+        let body =
+            json!({ "name": name, "description": "A test tool.", "type": "FUNCTION", "config": config });
+        text(&self.owner.post("/v1/tools", body).await.expect(201)["id"])
+    }
+
+    /// An AUTOMATION definition; `more` names its agent or tool.
+    pub async fn definition(&self, name: &str, more: Value) -> String {
+        let mut body = json!({ "name": name, "type": "AUTOMATION" });
+        merge(&mut body, more);
+        text(&self.owner.post("/v1/task-definitions", body).await.expect(201)["id"])
+    }
+
+    /// A run that is waited for.
+    pub async fn run(&self, body: Value) -> Value {
+        self.owner.post("/v1/task-runs?wait=30", body).await.expect(201)
+    }
+}
+
+fn merge(body: &mut Value, more: Value) {
+    if let (Value::Object(body), Value::Object(more)) = (body, more) {
+        body.extend(more);
+    }
+}

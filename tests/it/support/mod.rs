@@ -1,0 +1,33 @@
+//! What every test uses: a real server on a database of its own, and clients that assert.
+
+mod app;
+mod client;
+mod database;
+
+pub use app::{App, Tenant};
+pub use client::{Answer, Client};
+pub use database::Backend;
+
+/// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: App) $body:block)+) => {
+        $(
+            mod $name {
+                #[allow(unused_imports, reason = "tests use what they need of the file")]
+                use super::*;
+
+                async fn body($app: $crate::support::App) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn sqlite() {
+                    body($crate::support::App::start($crate::support::Backend::Sqlite).await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() {
+                    body($crate::support::App::start($crate::support::Backend::Postgres).await).await;
+                }
+            }
+        )+
+    };
+}
