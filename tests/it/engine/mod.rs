@@ -1,1 +1,4 @@
+//! The engine's invariants, beneath HTTP.
 
+mod interleavings;
+mod stage;
