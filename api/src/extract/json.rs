@@ -29,6 +29,22 @@ impl<T: DeserializeOwned + Validate> FromRequest for Json<T> {
     }
 }
 
+/// As [`Json`]; a request without a body is the default.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Validate + Default> FromRequest for OptionalJson<T> {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if Body::of(request).0.is_empty() {
+            return ready(Ok(Self(T::default())));
+        }
+        let read = Json::from_request(request, payload).into_inner();
+        ready(read.map(|Json(value)| Self(value)))
+    }
+}
+
 fn media_type(request: &HttpRequest) -> Result<(), HttpError> {
     let refused = || HttpError::new("unsupported_media_type", "Send the body as application/json.");
     let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?").trim());

@@ -15,6 +15,6 @@ mod query;
 pub use body::Body;
 pub use can::{Authenticated, Can, Public};
 pub use if_match::IfMatch;
-pub use json::Json;
+pub use json::{Json, OptionalJson};
 pub use path::{Path, Segment};
 pub use query::Query;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod run_steps;
+mod task_definitions;
 mod task_runs;
 mod tool_invocations;
 
@@ -9,6 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
+        .configure(task_definitions::routes)
         .configure(task_runs::routes)
         .configure(run_steps::routes)
         .configure(approvals::routes)
