@@ -1,0 +1,202 @@
+//! One call of a tool: its arguments checked, its execution bounded, its traces in journal and
+//! timeline. Shared by the agent loop and by runs of a single tool.
+//!
+//! Invariant: a tool that changes something has a written intent before it is executed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::agents::tool;
+use entity::money::Nanos;
+use entity::tasks::approval::{ApprovalKind, OnExpire};
+use entity::tasks::run_step::{StepKind, StepStatus};
+use entity::tasks::task_run::RunReason;
+use serde_json::{Value, json};
+
+use super::end::End;
+use super::race;
+use super::tools::{
+    DEFAULT_MAX_OUTPUT_BYTES, NoSecrets, ToolCallContext, ToolConfig, ToolFailure, ToolOutcome, execute,
+};
+use crate::engine::{Attempt, Event, Question, Step, Stop};
+use crate::error::{FieldError, Result};
+
+/// How long a person has to decide.
+pub(super) const DECIDE_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Attempts at a call whose key makes a repetition harmless.
+const KEYED_TRIES: u32 = 3;
+/// Bytes of arguments and messages shown in an event; the step has them whole.
+const PREVIEW: usize = 1024;
+
+/// A tool that can be called.
+pub struct Tool {
+    pub row: tool::Model,
+    pub config: ToolConfig,
+}
+
+impl Tool {
+    pub fn new(row: tool::Model) -> Result<Self> {
+        Ok(Self { config: ToolConfig::parse(row.kind, &row.config)?, row })
+    }
+}
+
+/// A call that is about to be made, and where it is journaled.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub number: i32,
+    pub turn: i32,
+    pub call_id: Option<String>,
+    pub effect_key: String,
+    pub arguments: Value,
+    /// What the model is told beside the outcome.
+    pub note: Option<String>,
+}
+
+/// What was made of it.
+pub(super) struct Done {
+    pub outcome: ToolOutcome,
+    pub latency: Duration,
+}
+
+/// Executes a call within the tool's timeout and the deadline. A keyed call of which nobody knows
+/// whether it arrived is repeated with the same key.
+pub(super) async fn make(
+    attempt: &dyn Attempt,
+    deadline: DateTime<Utc>,
+    tool: &Tool,
+    call: &Call,
+) -> Result<Done, Stop> {
+    let core = attempt.core();
+    let started = core.clock.now();
+    let seconds = u64::try_from(tool.row.timeout_seconds).unwrap_or(1).max(1);
+    let mut tries = 1;
+    let outcome = loop {
+        let cx = ToolCallContext {
+            egress: &core.egress,
+            clock: &core.clock,
+            secrets: &NoSecrets,
+            effect_key: &call.effect_key,
+            timeout: Duration::from_secs(seconds).min(race::remaining(attempt, deadline)),
+            max_output_bytes: DEFAULT_MAX_OUTPUT_BYTES,
+        };
+        let outcome =
+            race::unless_stopped(attempt, deadline, execute(&tool.config, &call.arguments, &cx)).await?;
+        let lost =
+            matches!(&outcome, ToolOutcome::Failure(failure) if failure.retryable && failure.outcome_unknown);
+        if !(lost && tool.row.side_effect == tool::SideEffect::Keyed && tries < KEYED_TRIES) {
+            break outcome;
+        }
+        race::pause(attempt, deadline, Duration::from_millis(200) * tries).await?;
+        tries += 1;
+    };
+    Ok(Done { outcome, latency: (core.clock.now() - started).to_std().unwrap_or_default() })
+}
+
+/// The journal's entry of a call that starts.
+pub(super) fn intent(tool: &Tool, call: &Call) -> Step {
+    Step {
+        number: call.number,
+        kind: StepKind::Tool,
+        status: StepStatus::Started,
+        turn: call.turn,
+        name: tool.row.name.clone(),
+        tool_id: Some(tool.row.id),
+        call_id: call.call_id.clone(),
+        effect_key: Some(call.effect_key.clone()),
+        request: json!({"arguments": call.arguments}),
+        response: None,
+        stop_reason: None,
+        usage: Default::default(),
+        cost: Nanos::ZERO,
+        unpriced: false,
+        latency: Duration::ZERO,
+    }
+}
+
+/// The journal's entry of a call that was made, which costs whether it worked or not.
+pub(super) fn outcome(tool: &Tool, call: &Call, done: &Done) -> Step {
+    let (status, mut response) = match &done.outcome {
+        ToolOutcome::Success { output } => (StepStatus::Completed, json!({"output": output})),
+        ToolOutcome::Failure(ToolFailure { code, message, .. }) => (StepStatus::Failed, error(code, message)),
+    };
+    if let (Some(members), Some(note)) = (response.as_object_mut(), &call.note) {
+        members.insert("note".to_owned(), Value::String(note.clone()));
+    }
+    Step {
+        status,
+        response: Some(response),
+        cost: tool.row.cost_per_call_nanos,
+        latency: done.latency,
+        ..intent(tool, call)
+    }
+}
+
+/// The response of a step that failed.
+pub(super) fn error(code: &str, message: &str) -> Value {
+    json!({"error": {"code": code, "message": message}})
+}
+
+pub(super) fn called(tool: &Tool, call: &Call) -> Event {
+    let data = json!({
+        "step": call.number,
+        "name": tool.row.name,
+        "callId": call.call_id,
+        "arguments": preview(&call.arguments),
+    });
+    Event { kind: "tool.called", data }
+}
+
+/// `tool.completed` or `tool.failed`, for a step that was either.
+pub(super) fn ended(step: &Step) -> Event {
+    let mut data = json!({
+        "step": step.number,
+        "name": step.name,
+        "callId": step.call_id,
+        "cost": step.cost,
+        "latencyMs": u64::try_from(step.latency.as_millis()).unwrap_or(u64::MAX),
+    });
+    let error = step.response.as_ref().and_then(|response| response.get("error"));
+    if let (Some(members), Some(error)) = (data.as_object_mut(), error) {
+        members.insert("error".to_owned(), preview(error));
+    }
+    let kind = if step.status == StepStatus::Completed { "tool.completed" } else { "tool.failed" };
+    Event { kind, data }
+}
+
+/// Asks whether a call whose effect is unknown is made again.
+pub(super) fn review(tool: &Tool, call: &Call, why: &str) -> End {
+    let proposal = json!({
+        "tool": tool.row.name,
+        "toolId": tool.row.id,
+        "callId": call.call_id,
+        "arguments": call.arguments,
+        "effectKey": call.effect_key,
+        "evidence": why,
+    });
+    let question = Question {
+        kind: ApprovalKind::Review,
+        step: call.number,
+        proposal,
+        on_expire: OnExpire::Fail,
+        expires_in: DECIDE_WITHIN,
+    };
+    End::Asked { reason: RunReason::NeedsReview, questions: vec![question] }
+}
+
+/// Errors of one value as text, a line each.
+pub(super) fn explain(errors: &[FieldError]) -> String {
+    let line = |error: &FieldError| match error.pointer.as_str() {
+        "" => format!("- {}", error.message),
+        pointer => format!("- {pointer}: {}", error.message),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A value as an event shows it: whole when small, else the beginning of its text.
+pub(super) fn preview(value: &Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= PREVIEW {
+        return value.clone();
+    }
+    Value::String(format!("{}…", &text[..text.floor_char_boundary(PREVIEW)]))
+}

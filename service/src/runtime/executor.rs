@@ -1,0 +1,39 @@
+//! What the engine executes: dispatch on what a run names.
+
+use async_trait::async_trait;
+use entity::agents::tool;
+use entity::tasks::task_run::RunReason;
+use uuid::Uuid;
+
+use super::call::Tool;
+use super::end::{End, Flow};
+use super::tool_run;
+use crate::engine::{Attempt, Executor, Outcome, Progress};
+
+/// Executes runs inside this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Runtime;
+
+#[async_trait]
+impl Executor for Runtime {
+    async fn execute(&self, attempt: &dyn Attempt) -> Outcome {
+        execute(attempt).await.unwrap_or_else(|end| end.with(Progress::default()))
+    }
+}
+
+async fn execute(attempt: &dyn Attempt) -> Flow<Outcome> {
+    let run = attempt.run();
+    match (run.agent_id, run.tool_id) {
+        (None, Some(id)) => Ok(tool_run::run(attempt, &tool(attempt, id).await?).await),
+        _ => {
+            Err(End::failed(RunReason::NonRetryable, "nothing_to_run", "The run names no agent and no tool."))
+        }
+    }
+}
+
+async fn tool(attempt: &dyn Attempt, id: Uuid) -> Flow<Tool> {
+    let db = attempt.core().db.tenant(attempt.run().tenant_id);
+    let row = db.get::<tool::Entity>(id).await?.filter(|row| row.deleted_at.is_none());
+    let gone = || End::failed(RunReason::NonRetryable, "tool_gone", "The tool no longer exists.");
+    Ok(Tool::new(row.ok_or_else(gone)?)?)
+}
