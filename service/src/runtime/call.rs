@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use super::end::End;
 use super::race;
 use super::tools::{
-    DEFAULT_MAX_OUTPUT_BYTES, NoSecrets, ToolCallContext, ToolConfig, ToolFailure, ToolOutcome, execute,
+    DEFAULT_MAX_OUTPUT_BYTES, ToolCallContext, ToolConfig, ToolFailure, ToolOutcome, execute,
 };
 use crate::engine::{Attempt, Event, Question, Step, Stop};
 use crate::error::{FieldError, Result};
+use crate::integrations::TenantSecrets;
 
 /// How long a person has to decide.
 pub(super) const DECIDE_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -67,6 +68,7 @@ pub(super) async fn make(
     call: &Call,
 ) -> Result<Done, Stop> {
     let core = attempt.core();
+    let secrets = TenantSecrets { core: core.clone(), tenant: attempt.run().tenant_id };
     let started = core.clock.now();
     let seconds = u64::try_from(tool.row.timeout_seconds).unwrap_or(1).max(1);
     let mut tries = 1;
@@ -74,7 +76,7 @@ pub(super) async fn make(
         let cx = ToolCallContext {
             egress: &core.egress,
             clock: &core.clock,
-            secrets: &NoSecrets,
+            secrets: &secrets,
             effect_key: &call.effect_key,
             timeout: Duration::from_secs(seconds).min(race::remaining(attempt, deadline)),
             max_output_bytes: DEFAULT_MAX_OUTPUT_BYTES,

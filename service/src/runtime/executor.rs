@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::call::Tool;
 use super::end::{End, Flow};
-use super::tool_run;
+use super::{agent, tool_run};
 use crate::engine::{Attempt, Executor, Outcome, Progress};
 
 /// Executes runs inside this process.
@@ -24,8 +24,12 @@ impl Executor for Runtime {
 async fn execute(attempt: &dyn Attempt) -> Flow<Outcome> {
     let run = attempt.run();
     match (run.agent_id, run.tool_id) {
+        (Some(id), _) => {
+            let plan = agent::load(attempt.core(), run, id).await?;
+            Ok(agent::run(attempt, &plan).await)
+        }
         (None, Some(id)) => Ok(tool_run::run(attempt, &tool(attempt, id).await?).await),
-        _ => {
+        (None, None) => {
             Err(End::failed(RunReason::NonRetryable, "nothing_to_run", "The run names no agent and no tool."))
         }
     }

@@ -50,6 +50,18 @@ impl Price {
     }
 }
 
+impl Price {
+    /// The most that a prompt and an answer of these lengths can cost, whatever kinds they turn into.
+    pub fn worst(&self, prompt: i64, answer: i64) -> Nanos {
+        let prompts =
+            [Usage { input: prompt, ..Usage::default() }, Usage { cache_write: prompt, ..Usage::default() }];
+        let answers =
+            [Usage { output: answer, ..Usage::default() }, Usage { reasoning: answer, ..Usage::default() }];
+        let most = |usages: [Usage; 2]| usages.iter().map(|usage| self.cost(usage)).max().unwrap_or_default();
+        most(prompts) + most(answers)
+    }
+}
+
 impl From<&Model> for Price {
     fn from(row: &Model) -> Self {
         Self {

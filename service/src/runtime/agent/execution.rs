@@ -39,11 +39,9 @@ pub(super) async fn make_safe(session: &mut Session<'_>, judged: &[Judged]) -> F
     limits::reserve(session, calls.iter().map(|(bound, _)| bound.tool.row.cost_per_call_nanos).sum())?;
     session.flush().await?;
     let (attempt, deadline) = (session.attempt, session.deadline);
-    let made: Vec<Done> = stream::iter(&calls)
-        .map(|(bound, call)| call::make(attempt, deadline, &bound.tool, call))
-        .buffered(SIDE_BY_SIDE)
-        .try_collect()
-        .await?;
+    let waiting: Vec<_> =
+        calls.iter().map(|(bound, call)| call::make(attempt, deadline, &bound.tool, call)).collect();
+    let made: Vec<Done> = stream::iter(waiting).buffered(SIDE_BY_SIDE).try_collect().await?;
     for ((bound, call), done) in calls.iter().zip(made) {
         session.push_event(call::called(&bound.tool, call));
         close(session, call::outcome(&bound.tool, call, &done));

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{output, repetition};
 use crate::engine::Stop;
 use crate::runtime::end::{End, Flow};
-use crate::runtime::models::{ModelRequest, Usage, estimate_prompt};
+use crate::runtime::models::{ModelRequest, estimate_prompt};
 
 /// Whether another turn may begin.
 pub(super) fn check(session: &Session<'_>) -> Flow {
@@ -38,9 +38,14 @@ pub(super) fn reserve_turn(session: &Session<'_>, candidate: &Candidate, request
         let message = format!("A cost limit cannot be kept for {}: its price is not known.", candidate.model);
         return Err(End::failed(RunReason::BudgetExceeded, "model_unpriced", message));
     };
-    let worst =
-        Usage { input: estimate_prompt(request), output: i64::from(request.max_tokens), ..Usage::default() };
-    reserve(session, price(&worst))
+    let (prompt, answer) = (estimate_prompt(request), i64::from(request.max_tokens));
+    let flat = if request.turn == 0 { flat_charge(session) } else { Nanos::ZERO };
+    reserve(session, price.worst(prompt, answer) + flat)
+}
+
+/// What the run costs beside its model and tools; it is paid with the first turn.
+pub(super) fn flat_charge(session: &Session<'_>) -> Nanos {
+    session.plan.config.cost_per_run.unwrap_or_default()
 }
 
 /// Reserves an amount against the run's cost limit.

@@ -9,6 +9,7 @@ mod execution;
 mod history;
 mod judge;
 mod limits;
+mod load;
 mod output;
 mod plan;
 mod repetition;
@@ -23,7 +24,8 @@ use self::session::Session;
 use super::end::{End, Flow};
 use crate::engine::{Attempt, Outcome, Progress};
 
-pub use self::plan::{Bound, Candidate, Output, Plan, Price};
+pub use self::load::load;
+pub use self::plan::{Bound, Candidate, Output, Plan};
 
 /// Runs an agent to the end of the attempt.
 pub async fn run(attempt: &dyn Attempt, plan: &Plan) -> Outcome {

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
+use entity::agents::tool::SideEffect;
 use serde_json::Value;
 
 use crate::agents::{AgentConfig, AgentToolConfig};
 use crate::error::Result;
 use crate::runtime::call::Tool;
-use crate::runtime::models::{ModelError, ModelProvider, ToolSpec, Usage};
+use crate::runtime::models::{ModelError, ModelProvider, ToolSpec};
 use crate::schema::{Schema, SchemaCache};
-use entity::agents::tool::SideEffect;
-use entity::money::Nanos;
+use crate::usage::Price;
 
 pub struct Plan {
     pub config: AgentConfig,
@@ -29,9 +29,6 @@ pub struct Candidate {
     /// `None` when the price is not known.
     pub price: Option<Price>,
 }
-
-/// The cost of some usage.
-pub type Price = Arc<dyn Fn(&Usage) -> Nanos + Send + Sync>;
 
 /// A tool with the policy of its use.
 pub struct Bound {

@@ -144,12 +144,15 @@ fn answered(
         members.extend(reply.request_id.map(|id| ("requestId".to_owned(), Value::String(id))));
     }
     let stop_reason = serde_json::to_value(reply.stop_reason).ok();
-    let step = Step {
+    let mut step = Step {
         status: StepStatus::Completed,
         response: Some(response),
         stop_reason: stop_reason.as_ref().and_then(Value::as_str).map(str::to_owned),
         ..paid(session, candidate, request, reply.usage, started)
     };
+    if request.turn == 0 {
+        step.cost += limits::flat_charge(session);
+    }
     write(session, step);
 }
 
@@ -225,7 +228,7 @@ fn paid(
     let latency = session.attempt.core().clock.now() - started;
     Step {
         usage,
-        cost: candidate.price.as_ref().map_or(Nanos::ZERO, |price| price(&usage)),
+        cost: candidate.price.map_or(Nanos::ZERO, |price| price.cost(&usage)),
         unpriced: candidate.price.is_none(),
         latency: latency.to_std().unwrap_or_default(),
         ..blank(session, request)

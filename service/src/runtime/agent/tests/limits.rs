@@ -44,6 +44,21 @@ async fn a_turn_that_may_cost_too_much_is_not_begun() {
 }
 
 #[tokio::test]
+async fn the_flat_charge_is_paid_once_and_reserved_first() {
+    let (core, _folder) = core().await;
+    let mut rig = Rig::new("mock/script").tool("echo", SideEffect::Safe, json!({}));
+    rig.plan.config.cost_per_run = Some(Nanos(7_000_000));
+    let turn = json!({"toolCalls": [call("echo", json!({}))], "usage": {"input": 1, "output": 1}});
+    let input = script(json!([turn, {"text": "end", "usage": {"input": 1}}]));
+    let attempt = FakeAttempt::new(&core, input.clone());
+    assert_eq!(output(&rig.run(&attempt).await).1, "end");
+    assert_eq!(attempt.cost(), Nanos(8_003_000));
+    let rig = rig.limits(AgentLimits { max_cost: Some(Nanos(7_000_000)), ..AgentLimits::default() });
+    assert_eq!(error(&rig.run(&FakeAttempt::new(&core, input)).await).code, "max_cost");
+    assert_eq!(rig.asked(), 2);
+}
+
+#[tokio::test]
 async fn what_the_run_has_cost_counts_against_the_next_call() {
     let (core, _folder) = core().await;
     let rig = Rig::new("mock/script").tool("echo", SideEffect::Once, json!({}));

@@ -21,12 +21,22 @@ use crate::agents::{AgentConfig, AgentLimits, AgentToolConfig};
 use crate::engine::{Outcome, RunError};
 use crate::runtime::models::{DeltaSink, Mock, ModelError, ModelProvider, ModelReply, ModelRequest};
 use crate::runtime::testing::{Crash, FakeAttempt, builtin, core};
+use crate::usage::Price;
 
 /// A plan with the mock provider, which counts what it is asked.
 struct Rig {
     plan: Plan,
     asked: Arc<AtomicUsize>,
 }
+
+/// A millionth for each token.
+const PRICE: Price = Price {
+    input: Nanos(1_000_000_000),
+    cache_read: Nanos(1_000_000_000),
+    cache_write: Nanos(1_000_000_000),
+    output: Nanos(1_000_000_000),
+    reasoning: Nanos(1_000_000_000),
+};
 
 struct Counted(Arc<AtomicUsize>);
 
@@ -66,7 +76,7 @@ impl Rig {
         self.plan.models.push(Candidate {
             model: model.to_owned(),
             provider: Ok(Arc::new(Counted(self.asked.clone()))),
-            price: Some(Arc::new(|usage| Nanos(1_000).saturating_mul(usage.total()))),
+            price: Some(PRICE),
         });
     }
 
