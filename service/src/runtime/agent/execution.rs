@@ -23,6 +23,8 @@ use crate::runtime::tools::ToolOutcome;
 
 /// Safe calls at one time.
 const SIDE_BY_SIDE: usize = 8;
+/// Characters kept of a tool's name that the model made up.
+const LONGEST_NAME: usize = 64;
 
 /// Makes calls that may be made twice: no intents, and their outcomes are written together.
 pub(super) async fn make_safe(session: &mut Session<'_>, judged: &[Judged]) -> Flow {
@@ -158,7 +160,7 @@ fn refused(session: &Session<'_>, judged: &Judged) -> Step {
         kind: StepKind::Tool,
         status: StepStatus::Failed,
         turn: session.history.next_turn() - 1,
-        name: judged.name.clone(),
+        name: judged.name.chars().take(LONGEST_NAME).collect(),
         tool_id: tool.map(|bound| bound.tool.row.id),
         call_id: Some(judged.call_id.clone()),
         effect_key: None,

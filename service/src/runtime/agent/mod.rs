@@ -10,6 +10,7 @@ mod history;
 mod judge;
 mod limits;
 mod load;
+mod model_step;
 mod output;
 mod plan;
 mod repetition;
