@@ -15,6 +15,7 @@ use crate::db::Db;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::schema::SchemaCache;
 use crate::secrets::MasterKeys;
@@ -33,6 +34,7 @@ pub struct Parts {
     pub cursor_key: [u8; 32],
     pub passwords: Passwords,
     pub access_tokens: AccessTokens,
+    pub sign_ins: SignInThrottle,
     pub principals: PrincipalCache,
     pub egress: Egress,
     pub schemas: SchemaCache,
@@ -75,6 +77,7 @@ impl Core {
         let access_tokens = crate::auth::signing::load(&db, &keys, &clock, &ids, &config).await?;
         let parts = Parts {
             passwords: Passwords::new(ids.clone(), config.password_permits)?,
+            sign_ins: SignInThrottle::new(&clock),
             principals: PrincipalCache::new(&clock),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
             schemas: SchemaCache::default(),

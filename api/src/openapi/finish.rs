@@ -73,7 +73,8 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
     let has_body = operation.request_body.is_some();
     for (name, status, ..) in problems::SHARED {
         let applies = match status {
-            401 | 403 => !public,
+            // Signing in is public, and refused like this too.
+            401 | 403 => !public || has_body,
             404 => has_id,
             408 | 413 | 415 => has_body,
             409 => repeatable || checks_revision || method == "PUT",

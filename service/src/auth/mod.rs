@@ -12,4 +12,3 @@ pub mod principal;
 pub mod rights;
 pub mod scopes;
 pub mod signing;
-pub mod whoami;

@@ -176,6 +176,9 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
         })
         .ok_or_else(refused)?;
     let maker = person(core, key.created_by, key.tenant_id).await?.ok_or_else(refused)?;
+    if maker.rights.role.is_none() {
+        return Err(refused());
+    }
     let scopes: Vec<String> = serde_json::from_value(key.scopes).map_err(Error::internal)?;
     super::last_used::note(core, key.tenant_id, key.id, key.last_used_at).await?;
     Ok(Principal {

@@ -55,6 +55,16 @@ impl Rights {
         if errors.is_empty() { Ok(scopes) } else { Err(Error::Invalid { errors }) }
     }
 
+    /// Whether these rights hold everything that a member with `role` may do: only then may the caller
+    /// give that role, or change who has it. A key with scopes cannot make a person who may do more.
+    pub fn cover(&self, role: Role) -> bool {
+        permissions::ALL
+            .iter()
+            .filter(|row| matches!(row.needs, Needs::Role(needed) if needed <= role))
+            .all(|row| self.allow(row))
+            && self.role.is_some_and(|own| own >= role)
+    }
+
     /// The names of all permissions that these rights hold, in the order of the table.
     pub fn permissions(&self) -> Vec<&'static str> {
         permissions::ALL.iter().filter(|row| self.allow(row)).map(|row| row.name).collect()
@@ -114,6 +124,17 @@ mod tests {
             admin.require::<agents::Read>(),
             Err(Error::Forbidden { permission: "agents:read" })
         ));
+    }
+
+    #[test]
+    fn nobody_covers_a_role_above_their_own() {
+        for own in Role::iter() {
+            for other in Role::iter() {
+                assert_eq!(rights(own, None).cover(other), other <= own);
+                assert_eq!(rights(own, Some(&["*"])).cover(other), other <= own);
+                assert!(!rights(own, Some(&["memberships:write"])).cover(other));
+            }
+        }
     }
 
     #[test]

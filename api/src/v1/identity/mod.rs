@@ -1,9 +1,24 @@
-//! Who people and programs are.
+//! Who people and programs are, and where they belong.
 
+mod api_keys;
+mod jwks;
+mod me;
+mod memberships;
+mod sessions;
+mod tenant;
+mod tenants;
 mod whoami;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.configure(whoami::routes);
+    config
+        .configure(sessions::routes)
+        .configure(jwks::routes)
+        .configure(whoami::routes)
+        .configure(me::routes)
+        .configure(tenant::routes)
+        .configure(tenants::routes)
+        .configure(memberships::routes)
+        .configure(api_keys::routes);
 }

@@ -1,7 +1,7 @@
 //! `/v1/whoami`: what the server makes of the caller's credential.
 
 use actix_web::get;
-use service::auth::whoami::WhoamiView;
+use service::identity::whoami::{self, WhoamiView};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::answer::{self, Answer};
@@ -13,8 +13,8 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// Who am I?
 ///
-/// Says what the server makes of the credential: user or API key, tenant, role and permissions.
-/// Every authenticated caller may ask.
+/// Says what the server makes of the credential: the person, the tenant, the role, an API key's scopes
+/// and the permissions that remain. Every authenticated caller may ask.
 #[utoipa::path(
     tag = "Authentication",
     operation_id = "get_whoami",
@@ -23,6 +23,5 @@ pub fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/v1/whoami")]
 async fn get_whoami(caller: Authenticated) -> Answer {
-    let whoami = caller.run(async move |_, principal| Ok(WhoamiView::from(&principal))).await?;
-    answer::ok(&whoami)
+    answer::ok(&caller.run(async move |ctx, _| whoami::get(&ctx).await).await?)
 }

@@ -1,0 +1,236 @@
+//! API keys: credentials of machines. The secret is shown once; what is stored is its hash.
+//!
+//! Invariant: a key never holds more than its maker does, when it is made and whenever it is used.
+
+use chrono::{DateTime, Utc};
+use entity::identity::api_key::{ActiveModel, Column, Entity, Model};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait as _, Condition};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::auth::api_keys::{API_KEY, ApiKeySecret};
+use crate::crud::metadata::{self, Metadata, MetadataPatch};
+use crate::crud::{self, Expected, Once, Page, Paging, Resource, page, patch};
+use crate::ctx::Ctx;
+use crate::error::{Error, Result};
+
+/// Keys of a tenant that work.
+const MOST_KEYS: u64 = 1000;
+
+/// An API key without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyView {
+    pub id: Uuid,
+    pub name: String,
+    /// The first characters of the key.
+    #[schema(example = "mc_live_4Kd0")]
+    pub prefix: String,
+    /// The last characters of the key.
+    #[schema(example = "x9Qz")]
+    pub last4: String,
+    #[schema(example = json!(["task-runs:read", "task-runs:write"]))]
+    pub scopes: Vec<String>,
+    /// The person whose rights bound those of the key.
+    pub created_by: Uuid,
+    #[schema(required)]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// To the minute.
+    #[schema(required)]
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// Since when the key is refused.
+    #[schema(required)]
+    pub revoked_at: Option<DateTime<Utc>>,
+    pub metadata: Metadata,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+page!(ApiKeyPage, ApiKeyView);
+
+/// A new API key with its secret, which is never shown again.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedApiKey {
+    /// For `X-API-Key` or `Authorization: Bearer`.
+    #[schema(example = "mc_live_…")]
+    pub key: String,
+    #[serde(flatten)]
+    pub api_key: ApiKeyView,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateApiKey {
+    #[validate(length(min = 1, max = 120))]
+    #[schema(min_length = 1, max_length = 120, example = "Nightly import")]
+    pub name: String,
+    /// Permissions that you have yourself, or `*` for all of yours, now and later.
+    #[schema(min_items = 1, max_items = 64, example = json!(["task-runs:read", "task-runs:write"]))]
+    pub scopes: Vec<String>,
+    /// When the key stops working; without it never.
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    #[validate(custom(function = "metadata::valid"))]
+    pub metadata: Metadata,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateApiKey {
+    #[serde(default, deserialize_with = "patch::required")]
+    #[validate(length(min = 1, max = 120))]
+    #[schema(nullable = false, min_length = 1, max_length = 120)]
+    pub name: Option<String>,
+    /// Set entries; `null` removes one.
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub metadata: Option<MetadataPatch>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ApiKeyFilter {
+    /// Only keys that were revoked, or only those that were not.
+    pub revoked: Option<bool>,
+}
+
+pub struct ApiKeys;
+
+impl Resource for ApiKeys {
+    type Entity = Entity;
+    type View = ApiKeyView;
+
+    fn taken() -> Error {
+        Error::conflict("conflict", "The same key exists.")
+    }
+}
+
+impl From<Model> for ApiKeyView {
+    fn from(row: Model) -> Self {
+        let Model {
+            tenant_id: _,
+            id,
+            name,
+            prefix,
+            last4,
+            hash: _,
+            scopes,
+            created_by,
+            expires_at,
+            last_used_at,
+            revoked_at,
+            metadata,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            id,
+            name,
+            prefix,
+            last4,
+            scopes: serde_json::from_value(scopes).unwrap_or_default(),
+            created_by,
+            expires_at,
+            last_used_at,
+            revoked_at,
+            metadata: metadata::shown(metadata),
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+pub async fn list(ctx: &Ctx, paging: &Paging, filter: &ApiKeyFilter) -> Result<Page<ApiKeyView>> {
+    let revoked = filter.revoked.map(|revoked| match revoked {
+        true => Column::RevokedAt.is_not_null(),
+        false => Column::RevokedAt.is_null(),
+    });
+    crud::list::<ApiKeys>(ctx, paging, Condition::all().add_option(revoked)).await
+}
+
+pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ApiKeyView> {
+    crud::get::<ApiKeys>(ctx, id).await
+}
+
+/// # Errors
+/// 422 at each scope that the caller does not hold; 409 `too_many_api_keys`.
+pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
+    let CreateApiKey { name, scopes, expires_at, metadata } = create;
+    let scopes = ctx.rights.grant(&scopes)?;
+    let now = ctx.core.clock.now();
+    let created_by = ctx.actor.user().ok_or_else(|| API_KEY.invalid())?;
+    let tx = match ctx.begin_once().await? {
+        Once::Replay(answer) => return Ok(answer),
+        Once::First(tx) => tx,
+    };
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Error::invalid("/expiresAt", "past", "must be in the future"));
+    }
+    if tx.find::<Entity>().filter(Column::RevokedAt.is_null()).count(MOST_KEYS).await? >= MOST_KEYS {
+        let message = format!("A tenant has at most {MOST_KEYS} keys: revoke some first.");
+        return Err(Error::conflict("too_many_api_keys", message));
+    }
+    let ApiKeySecret { secret, prefix, last4, hash } = ApiKeySecret::generate(&ctx.core.ids);
+    let row = Model {
+        tenant_id: ctx.tenant,
+        id: ctx.core.ids.next(),
+        name,
+        prefix,
+        last4,
+        hash: hash.as_bytes().to_vec(),
+        scopes: serde_json::json!(scopes.names()),
+        created_by,
+        expires_at,
+        last_used_at: None,
+        revoked_at: None,
+        metadata: metadata::stored(metadata),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let row = tx.insert::<Entity>(row).await?;
+    let created = CreatedApiKey { key: secret.expose_secret().to_owned(), api_key: row.into() };
+    tx.finish(&created).await?;
+    Ok(created)
+}
+
+pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateApiKey) -> Result<ApiKeyView> {
+    let UpdateApiKey { name, metadata } = update;
+    crud::update::<ApiKeys>(ctx, id, expected, |row| {
+        let mut changes = ActiveModel::default();
+        if let Some(name) = &name {
+            changes.name = Set(name.clone());
+        }
+        if let Some(patch) = &metadata {
+            changes.metadata = Set(metadata::merged(&row.metadata, patch.clone())?);
+        }
+        Ok(changes)
+    })
+    .await
+}
+
+/// Revokes a key: refused at once on this node, within a second on others. It stays listed, and
+/// revoking it again changes nothing.
+pub async fn revoke(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
+    let now = ctx.core.clock.now();
+    crud::update::<ApiKeys>(ctx, id, expected, |row| {
+        let mut changes = ActiveModel::default();
+        if row.revoked_at.is_none() {
+            changes.revoked_at = Set(Some(now));
+        }
+        Ok(changes)
+    })
+    .await?;
+    ctx.core.principals.clear();
+    Ok(())
+}

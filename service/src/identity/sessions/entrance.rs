@@ -1,0 +1,101 @@
+//! Which tenant a person enters.
+
+use entity::identity::app_user::{self, PlatformRole};
+use entity::identity::membership::{Column, Entity, MembershipStatus};
+use entity::identity::tenant;
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, Order, QueryFilter as _};
+use uuid::Uuid;
+
+use crate::core::Core;
+use crate::db::Reason;
+use crate::error::{Error, Result};
+use crate::identity::memberships;
+
+/// More memberships than this a person may have, but not enter without naming the tenant.
+const LOOKED_AT: u64 = 1000;
+
+/// The tenant of a new session: the one named, else the default tenant, else the first joined.
+///
+/// A person who belongs nowhere yet accepts their oldest invitation by signing in, because nobody who
+/// is not signed in can accept one. An administrator of the platform who belongs nowhere enters their
+/// default tenant or the oldest one, where they have no role: only the platform's own rights remain.
+///
+/// # Errors
+/// 403 `no_membership`, the same whether or not the tenant exists.
+pub async fn open(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> Result<Uuid> {
+    let system = core.db.system(Reason::SignIn);
+    if let Some(tenant) = wanted
+        && is_member(system.connection(), user.id, tenant).await?
+    {
+        return Ok(tenant);
+    }
+    let places = system
+        .find::<Entity>()
+        .filter(Column::UserId.eq(user.id))
+        .order_by(Column::Id, Order::Asc)
+        .limit(LOOKED_AT)
+        .all()
+        .await?;
+    let mut active =
+        places.iter().filter(|place| place.status == MembershipStatus::Active).map(|place| place.tenant_id);
+    if wanted.is_none() {
+        let home = user.tenant_id.filter(|home| active.clone().any(|tenant| tenant == *home));
+        if let Some(tenant) = home.or_else(|| active.clone().next()) {
+            return Ok(tenant);
+        }
+    }
+    let invited = places.iter().find(|place| {
+        place.status == MembershipStatus::Invited && wanted.is_none_or(|tenant| tenant == place.tenant_id)
+    });
+    if let Some(invited) = invited.filter(|_| active.next().is_none()) {
+        memberships::accept_row(core, invited).await?;
+        return Ok(invited.tenant_id);
+    }
+    if wanted.is_none() && user.platform_role == PlatformRole::Admin {
+        return match user.tenant_id {
+            Some(home) => Ok(home),
+            None => oldest(core).await?.ok_or_else(no_membership),
+        };
+    }
+    Err(no_membership())
+}
+
+/// Lets a session that is in `current` go on in `tenant`, within the transaction that does so.
+///
+/// # Errors
+/// 403 `no_membership`.
+pub async fn go_on(
+    transaction: &impl ConnectionTrait,
+    user: &app_user::Model,
+    current: Uuid,
+    tenant: Uuid,
+) -> Result<()> {
+    let stays_as_admin = user.platform_role == PlatformRole::Admin && tenant == current;
+    if stays_as_admin || is_member(transaction, user.id, tenant).await? {
+        Ok(())
+    } else {
+        Err(no_membership())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a tenant is entered before it is a scope")]
+async fn is_member(db: &impl ConnectionTrait, user: Uuid, tenant: Uuid) -> Result<bool> {
+    let found = Entity::find()
+        .filter(Column::TenantId.eq(tenant))
+        .filter(Column::UserId.eq(user))
+        .filter(Column::Status.eq(MembershipStatus::Active))
+        .one(db)
+        .await?;
+    Ok(found.is_some())
+}
+
+async fn oldest(core: &Core) -> Result<Option<Uuid>> {
+    let system = core.db.system(Reason::SignIn);
+    let found =
+        system.find::<tenant::Entity>().order_by(tenant::Column::Id, Order::Asc).limit(1).one().await?;
+    Ok(found.map(|tenant| tenant.id))
+}
+
+fn no_membership() -> Error {
+    Error::denied("no_membership", "You have no active membership in that tenant.")
+}

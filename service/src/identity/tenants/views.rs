@@ -1,0 +1,273 @@
+//! What is shown of tenants and what may be set.
+
+use chrono::{DateTime, Utc};
+use entity::identity::tenant::{ActiveModel, Model, Plan, TenantStatus};
+use sea_orm::ActiveValue::Set;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::{Validate, ValidationError};
+
+use crate::crud::{Patch, page, patch};
+use crate::error::{Error, Result};
+
+/// Of `settings` as JSON.
+const LARGEST_SETTINGS: usize = 16 * 1024;
+
+/// An organisation: the unit of isolation.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantView {
+    pub id: Uuid,
+    pub name: String,
+    pub slug: String,
+    #[schema(required)]
+    pub domain: Option<String>,
+    #[schema(required)]
+    pub logo_url: Option<String>,
+    pub plan: Plan,
+    /// While `SUSPENDED`, reading works and new runs are refused.
+    pub status: TenantStatus,
+    pub settings: Map<String, Value>,
+    pub data_retention_days: i32,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+page!(TenantPage, TenantView);
+
+impl From<Model> for TenantView {
+    fn from(row: Model) -> Self {
+        let Model {
+            id,
+            name,
+            slug,
+            domain,
+            logo_url,
+            plan,
+            status,
+            settings,
+            data_retention_days,
+            revision,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            id,
+            name,
+            slug,
+            domain,
+            logo_url,
+            plan,
+            status,
+            settings: serde_json::from_value(settings).unwrap_or_default(),
+            data_retention_days,
+            revision,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateTenant {
+    #[validate(length(min = 1, max = 120))]
+    #[schema(min_length = 1, max_length = 120, example = "Example Ltd")]
+    pub name: String,
+    /// Lower-case letters, digits and hyphens; unique on the platform, for ever.
+    #[validate(custom(function = "slug"))]
+    #[schema(
+        min_length = 2,
+        max_length = 63,
+        pattern = "^[a-z0-9]([a-z0-9-]{0,61})[a-z0-9]$",
+        example = "example"
+    )]
+    pub slug: String,
+    #[serde(default = "free")]
+    #[schema(default = "FREE")]
+    pub plan: Plan,
+    #[validate(nested)]
+    pub owner: NewOwner,
+}
+
+/// The first owner. A person whom the platform knows keeps their name and password.
+#[derive(Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewOwner {
+    #[validate(email, length(max = 254))]
+    #[schema(format = Email, max_length = 254, example = "ada@example.org")]
+    pub email: String,
+    #[serde(default)]
+    #[validate(length(min = 1, max = 120))]
+    #[schema(min_length = 1, max_length = 120, example = "Ada Lovelace")]
+    pub name: Option<String>,
+    /// Without it a new person gets one that is made, and shown in the answer only.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 12, max_length = 128)]
+    pub password: Option<SecretString>,
+}
+
+/// A new tenant with its owner.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedTenant {
+    #[serde(flatten)]
+    pub tenant: TenantView,
+    pub owner: OwnerView,
+    /// The password made for a new owner, shown this once; null when none was made.
+    #[schema(required)]
+    pub owner_password: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerView {
+    pub user_id: Uuid,
+    pub email: String,
+    /// Whether the platform did not know them before.
+    pub is_new: bool,
+}
+
+/// What administrators of the platform may change.
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateTenant {
+    #[serde(default, deserialize_with = "patch::required")]
+    #[validate(length(min = 1, max = 120))]
+    #[schema(nullable = false, min_length = 1, max_length = 120)]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub plan: Option<Plan>,
+    /// `ACTIVE` or `SUSPENDED`.
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub status: Option<TenantStatus>,
+}
+
+/// What a tenant's own administrators may change.
+#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateOwnTenant {
+    #[serde(default, deserialize_with = "patch::required")]
+    #[validate(length(min = 1, max = 120))]
+    #[schema(nullable = false, min_length = 1, max_length = 120)]
+    pub name: Option<String>,
+    /// A host name that no other tenant has.
+    #[serde(default)]
+    #[validate(length(max = 253))]
+    #[schema(value_type = Option<String>, max_length = 253, example = "example.org")]
+    pub domain: Patch<String>,
+    /// An `https` address.
+    #[serde(default)]
+    #[validate(length(max = 2048))]
+    #[schema(value_type = Option<String>, format = Uri, max_length = 2048, example = "https://example.org/logo.svg")]
+    pub logo_url: Patch<String>,
+    /// The new settings, at most 16 KiB as JSON.
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub settings: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "patch::required")]
+    #[validate(range(min = 1, max = 3650))]
+    #[schema(nullable = false, minimum = 1, maximum = 3650)]
+    pub data_retention_days: Option<i32>,
+}
+
+impl UpdateOwnTenant {
+    /// What validator cannot say.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_https = |text: &String| url::Url::parse(text).is_ok_and(|url| url.scheme() == "https");
+        if !self.logo_url.as_set().is_none_or(is_https) {
+            return Err(Error::invalid("/logoUrl", "url", "must be an https address"));
+        }
+        if self.domain.as_set().is_some_and(|text| host(text).is_none()) {
+            return Err(Error::invalid("/domain", "domain", "must be a host name such as example.org"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, row: &Model) -> Result<ActiveModel> {
+        let Self { name, domain, logo_url, settings, data_retention_days } = self;
+        let mut changes = ActiveModel::default();
+        if let Some(name) = name {
+            changes.name = Set(name.clone());
+        }
+        if *domain != Patch::Keep {
+            changes.domain = Set(domain.as_set().and_then(|text| host(text)));
+        }
+        if *logo_url != Patch::Keep {
+            changes.logo_url = Set(logo_url.as_set().cloned());
+        }
+        if let Some(patch) = settings {
+            changes.settings = Set(merged(&row.settings, patch)?);
+        }
+        if let Some(days) = data_retention_days {
+            changes.data_retention_days = Set(*days);
+        }
+        Ok(changes)
+    }
+}
+
+fn merged(current: &Value, patch: &Map<String, Value>) -> Result<Value> {
+    let mut settings = current.clone();
+    json_patch::merge(&mut settings, &Value::Object(patch.clone()));
+    if settings.to_string().len() > LARGEST_SETTINGS {
+        let message = format!("must be at most {LARGEST_SETTINGS} bytes as JSON");
+        return Err(Error::invalid("/settings", "too_large", message));
+    }
+    Ok(settings)
+}
+
+/// In lower case and Punycode.
+fn host(text: &str) -> Option<String> {
+    match url::Host::parse(text).ok()? {
+        url::Host::Domain(name) if name.contains('.') && !name.ends_with('.') => Some(name),
+        _ => None,
+    }
+}
+
+fn slug(text: &str) -> Result<(), ValidationError> {
+    let fits = (2..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    let message = "must be 2 to 63 lower-case letters, digits and hyphens, with no hyphen at either end";
+    if fits { Ok(()) } else { Err(ValidationError::new("slug").with_message(message.into())) }
+}
+
+fn free() -> Plan {
+    Plan::Free
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn slugs_and_hosts() {
+        for good in ["ab", "a-1", &"a".repeat(63)] {
+            assert!(slug(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "-a", "a-", "A1", "a_b", "ä1", &"a".repeat(64)] {
+            assert!(slug(bad).is_err(), "{bad}");
+        }
+        assert_eq!(host("Example.ORG").as_deref(), Some("example.org"));
+        for bad in ["", "example", "1.2.3.4", "[::1]", "a b.c", "example.org."] {
+            assert_eq!(host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_are_merged_and_bounded() {
+        let patch = |value: Value| value.as_object().unwrap().clone();
+        let merged_one = merged(&json!({"a": {"b": 1, "c": 2}}), &patch(json!({"a": {"b": null}}))).unwrap();
+        assert_eq!(merged_one, json!({"a": {"c": 2}}));
+        assert!(merged(&json!({}), &patch(json!({"a": "x".repeat(LARGEST_SETTINGS)}))).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! People. They stand above tenants: one e-mail, in any case, is one person.
+#![expect(clippy::disallowed_methods, reason = "people belong to no tenant")]
+
+use std::collections::BTreeMap;
+
+use entity::identity::app_user::{Column, Entity, Model, PlatformRole};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _,
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use crate::auth::passwords;
+use crate::core::Core;
+use crate::error::{Error, Result};
+
+/// How e-mails are stored and compared.
+pub fn fold_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>> {
+    Ok(Entity::find_by_id(id).one(db).await?)
+}
+
+/// `email` is folded.
+pub async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<Model>> {
+    Ok(Entity::find().filter(Column::Email.eq(email)).one(db).await?)
+}
+
+pub async fn by_ids(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Model>> {
+    let found = Entity::find().filter(Column::Id.is_in(ids)).all(db).await?;
+    Ok(found.into_iter().map(|user| (user.id, user)).collect())
+}
+
+pub async fn is_empty(db: &impl ConnectionTrait) -> Result<bool> {
+    Ok(Entity::find().one(db).await?.is_none())
+}
+
+/// A person to be, whose password was hashed before any transaction was opened.
+pub struct NewUser {
+    pub email: String,
+    pub name: Option<String>,
+    pub password_hash: Option<String>,
+    /// The default tenant.
+    pub tenant: Uuid,
+    pub platform_role: PlatformRole,
+}
+
+/// The person with that e-mail: the one there is, untouched, or a new one; and whether it is new.
+pub async fn find_or_create(
+    core: &Core,
+    transaction: &impl ConnectionTrait,
+    user: NewUser,
+) -> Result<(Model, bool)> {
+    let NewUser { email, name, password_hash, tenant, platform_role } = user;
+    let now = core.clock.now();
+    let row = Model {
+        id: core.ids.next(),
+        email: email.clone(),
+        name,
+        image: None,
+        tenant_id: Some(tenant),
+        platform_role,
+        is_active: true,
+        password_hash,
+        email_verified_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let id = row.id;
+    // A second creator of the same person waits here for the first, and then finds theirs.
+    Entity::insert(row.into_active_model().reset_all())
+        .on_conflict(OnConflict::column(Column::Email).do_nothing().to_owned())
+        .exec_without_returning(transaction)
+        .await?;
+    let user = by_email(transaction, &email)
+        .await?
+        .ok_or_else(|| Error::internal("a person is gone after their creation"))?;
+    let is_new = user.id == id;
+    Ok((user, is_new))
+}
+
+/// The hash of a password that a body gives at `pointer`.
+pub async fn hash_password(core: &Core, pointer: &str, password: SecretString) -> Result<String> {
+    passwords::rules(pointer, &password).map_err(|error| Error::Invalid { errors: vec![error] })?;
+    core.passwords.hash(password).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails_are_compared_in_one_case() {
+        assert_eq!(fold_email(" Ada@Example.ORG "), fold_email("ada@example.org"));
+    }
+}
