@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. What it reads, it checks before anything starts.
 
 mod demo;
+mod first_start;
 mod log;
 mod migrate;
 mod openapi;

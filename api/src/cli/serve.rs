@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use service::core::{Core, World};
 
-use super::{Failure, Settings, shutdown};
+use super::{Failure, Settings, first_start, shutdown};
 use crate::server;
 
 pub async fn run(settings: Settings) -> Result<ExitCode, Failure> {
@@ -15,6 +15,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     tracing::debug!(?settings, "settings");
     let draining = shutdown::on_signal()?;
     let core = Core::open(config, World::real()).await?;
+    first_start::announce(&core).await?;
     tracing::info!("serving http://{0}; Swagger UI at http://{0}/docs/", listener.local_addr()?);
     if let Some(metrics) = metrics {
         tokio::spawn(server::serve_metrics(metrics, draining.clone())?);

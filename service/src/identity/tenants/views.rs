@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use crate::crud::{Patch, page, patch};
+use crate::crud::{Patch, document, page, patch};
 use crate::error::{Error, Result};
 
 /// Of `settings` as JSON.
@@ -214,7 +214,7 @@ impl UpdateOwnTenant {
 
 fn merged(current: &Value, patch: &Map<String, Value>) -> Result<Value> {
     let mut settings = current.clone();
-    json_patch::merge(&mut settings, &Value::Object(patch.clone()));
+    document::merge(&mut settings, &Value::Object(patch.clone()));
     if settings.to_string().len() > LARGEST_SETTINGS {
         let message = format!("must be at most {LARGEST_SETTINGS} bytes as JSON");
         return Err(Error::invalid("/settings", "too_large", message));
