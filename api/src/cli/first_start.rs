@@ -3,11 +3,11 @@
 use secrecy::ExposeSecret as _;
 use service::core::Core;
 use service::error::Result;
-use service::identity::bootstrap;
+use service::identity;
 
 #[expect(clippy::print_stdout, reason = "a password must not go through the log")]
 pub async fn announce(core: &Core) -> Result<()> {
-    let Some(admin) = bootstrap::first_start(core).await? else { return Ok(()) };
+    let Some(admin) = identity::bootstrap(core).await? else { return Ok(()) };
     println!("First start: made the platform administrator and a tenant.");
     println!("  e-mail:   {}", admin.email);
     match &admin.password {

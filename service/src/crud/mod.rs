@@ -11,7 +11,7 @@ mod page;
 pub mod patch;
 
 use entity::scope::{Record, TenantOwned};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, Condition, IntoActiveModel, ModelTrait};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -184,5 +184,5 @@ where
 
 /// `metadata[key]=value`: equal text under that key.
 pub(crate) fn metadata_is(column: impl sea_orm::sea_query::IntoColumnRef, key: &str, value: &str) -> Expr {
-    Expr::cust_with_exprs("$1 ->> $2 = $3", [Expr::col(column), Expr::val(key), Expr::val(value)])
+    Expr::col(column).binary(BinOper::Custom("->>".into()), Expr::val(key)).eq(value)
 }

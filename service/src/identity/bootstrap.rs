@@ -30,7 +30,7 @@ pub struct FirstAdmin {
 ///
 /// # Errors
 /// [`Error::Invalid`] when the configured e-mail or password breaks the rules.
-pub async fn first_start(core: &Core) -> Result<Option<FirstAdmin>> {
+pub async fn bootstrap(core: &Core) -> Result<Option<FirstAdmin>> {
     if !users::is_empty(core.db.system(Reason::People).connection()).await? {
         return Ok(None);
     }

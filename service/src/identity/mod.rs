@@ -1,9 +1,11 @@
 //! Tenants, the people in them, and how people and machines get in.
 
 pub mod api_keys;
-pub mod bootstrap;
+mod bootstrap;
 pub mod memberships;
 pub mod sessions;
 pub mod tenants;
 mod users;
 pub mod whoami;
+
+pub use bootstrap::{FirstAdmin, bootstrap};
