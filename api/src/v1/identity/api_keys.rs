@@ -1,7 +1,7 @@
 //! `/v1/api-keys`: credentials for programs.
 
 use actix_web::{delete, get, patch, post};
-use service::auth::permissions::api_keys as may;
+use service::auth::permissions::api_keys::{Read, Write};
 use service::crud::Paging;
 use service::identity::api_keys::{
     self, ApiKeyFilter, ApiKeyPage, ApiKeyView, CreateApiKey, CreatedApiKey, UpdateApiKey,
@@ -33,7 +33,7 @@ pub fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/v1/api-keys")]
 async fn list_api_keys(
-    can: Can<may::Read>,
+    can: Can<Read>,
     Query(paging): Query<Paging>,
     Query(filter): Query<ApiKeyFilter>,
 ) -> Answer {
@@ -54,7 +54,7 @@ async fn list_api_keys(
     extensions(("x-permission" = json!("api-keys:write"))),
 )]
 #[post("/v1/api-keys")]
-async fn create_api_key(can: Can<may::Write>, Json(create): Json<CreateApiKey>) -> Answer {
+async fn create_api_key(can: Can<Write>, Json(create): Json<CreateApiKey>) -> Answer {
     let created = can.run(async move |ctx| api_keys::create(&ctx, create).await).await?;
     let ApiKeyView { id, revision, .. } = created.api_key;
     answer::created_tagged(format!("/v1/api-keys/{id}"), &created, revision)
@@ -71,7 +71,7 @@ async fn create_api_key(can: Can<may::Write>, Json(create): Json<CreateApiKey>) 
     extensions(("x-permission" = json!("api-keys:read"))),
 )]
 #[get("/v1/api-keys/{id}")]
-async fn get_api_key(can: Can<may::Read>, Path(id): Path<Uuid>) -> Answer {
+async fn get_api_key(can: Can<Read>, Path(id): Path<Uuid>) -> Answer {
     let view = can.run(async move |ctx| api_keys::get(&ctx, id).await).await?;
     answer::tagged(&view, view.revision)
 }
@@ -89,7 +89,7 @@ async fn get_api_key(can: Can<may::Read>, Path(id): Path<Uuid>) -> Answer {
 )]
 #[patch("/v1/api-keys/{id}")]
 async fn update_api_key(
-    can: Can<may::Write>,
+    can: Can<Write>,
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     Json(update): Json<UpdateApiKey>,
@@ -109,7 +109,7 @@ async fn update_api_key(
     extensions(("x-permission" = json!("api-keys:write"))),
 )]
 #[delete("/v1/api-keys/{id}")]
-async fn delete_api_key(can: Can<may::Write>, Path(id): Path<Uuid>, IfMatch(expected): IfMatch) -> Answer {
+async fn delete_api_key(can: Can<Write>, Path(id): Path<Uuid>, IfMatch(expected): IfMatch) -> Answer {
     can.run(async move |ctx| api_keys::revoke(&ctx, id, expected).await).await?;
     answer::no_content()
 }

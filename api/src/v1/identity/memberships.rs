@@ -1,7 +1,7 @@
 //! `/v1/memberships`: who belongs to the current tenant.
 
 use actix_web::{delete, get, patch, post};
-use service::auth::permissions::memberships as may;
+use service::auth::permissions::memberships::{Read, Write};
 use service::crud::Paging;
 use service::identity::memberships::{
     self, CreateMembership, MembershipFilter, MembershipPage, MembershipView, UpdateMembership,
@@ -33,7 +33,7 @@ pub fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/v1/memberships")]
 async fn list_memberships(
-    can: Can<may::Read>,
+    can: Can<Read>,
     Query(paging): Query<Paging>,
     Query(filter): Query<MembershipFilter>,
 ) -> Answer {
@@ -55,14 +55,14 @@ async fn list_memberships(
     extensions(("x-permission" = json!("memberships:write"))),
 )]
 #[post("/v1/memberships")]
-async fn create_membership(can: Can<may::Write>, Json(create): Json<CreateMembership>) -> Answer {
+async fn create_membership(can: Can<Write>, Json(create): Json<CreateMembership>) -> Answer {
     let view = can.run(async move |ctx| memberships::create(&ctx, create).await).await?;
     answer::created_tagged(format!("/v1/memberships/{}", view.id), &view, view.revision)
 }
 
 /// Get a membership
 ///
-/// Every member may.
+/// Where a person stands in the current tenant. Every member may.
 #[utoipa::path(
     tag = "Members",
     operation_id = "get_membership",
@@ -71,7 +71,7 @@ async fn create_membership(can: Can<may::Write>, Json(create): Json<CreateMember
     extensions(("x-permission" = json!("memberships:read"))),
 )]
 #[get("/v1/memberships/{id}")]
-async fn get_membership(can: Can<may::Read>, Path(id): Path<Uuid>) -> Answer {
+async fn get_membership(can: Can<Read>, Path(id): Path<Uuid>) -> Answer {
     let view = can.run(async move |ctx| memberships::get(&ctx, id).await).await?;
     answer::tagged(&view, view.revision)
 }
@@ -91,7 +91,7 @@ async fn get_membership(can: Can<may::Read>, Path(id): Path<Uuid>) -> Answer {
 )]
 #[patch("/v1/memberships/{id}")]
 async fn update_membership(
-    can: Can<may::Write>,
+    can: Can<Write>,
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     Json(update): Json<UpdateMembership>,
@@ -113,7 +113,7 @@ async fn update_membership(
     extensions(("x-permission" = json!("memberships:write"))),
 )]
 #[delete("/v1/memberships/{id}")]
-async fn delete_membership(can: Can<may::Write>, Path(id): Path<Uuid>, IfMatch(expected): IfMatch) -> Answer {
+async fn delete_membership(can: Can<Write>, Path(id): Path<Uuid>, IfMatch(expected): IfMatch) -> Answer {
     can.run(async move |ctx| memberships::delete(&ctx, id, expected).await).await?;
     answer::no_content()
 }

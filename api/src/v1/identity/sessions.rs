@@ -23,7 +23,7 @@ pub fn routes(config: &mut ServiceConfig) {
 /// and address. Open to everybody.
 #[utoipa::path(
     tag = "Authentication",
-    operation_id = "login",
+    operation_id = "log_in",
     security(()),
     request_body(content = Login, example = json!({"email": "ada@example.org", "password": "correct horse battery"})),
     responses(
@@ -46,7 +46,7 @@ async fn login(public: Public, request: HttpRequest, Json(login): Json<Login>) -
 /// at the same time with one token exactly one succeeds. Open to everybody who has a refresh token.
 #[utoipa::path(
     tag = "Authentication",
-    operation_id = "refresh",
+    operation_id = "refresh_session",
     security(()),
     request_body(content = Refresh, example = json!({"refreshToken": "mc_rt_…"})),
     responses(
@@ -65,7 +65,7 @@ async fn refresh(public: Public, Json(refresh): Json<Refresh>) -> Answer {
 /// has one of the two tokens.
 #[utoipa::path(
     tag = "Authentication",
-    operation_id = "logout",
+    operation_id = "log_out",
     security(()),
     request_body(content = Option<Logout>, example = json!({})),
     responses(

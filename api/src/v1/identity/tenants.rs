@@ -16,7 +16,7 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// List all tenants
 ///
-/// Administrators of the platform may.
+/// Every tenant of the platform, whatever its status. Administrators of the platform may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "list_tenants",
