@@ -4,6 +4,7 @@ mod demo;
 mod first_start;
 mod log;
 mod migrate;
+mod node;
 mod openapi;
 mod serve;
 mod settings;

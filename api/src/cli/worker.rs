@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use service::core::{Core, World};
-
+use super::node::Node;
 use super::{Failure, Settings, shutdown};
 
 pub async fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    let config = settings.config()?;
     let draining = shutdown::on_signal()?;
-    let _core = Core::open(config, World::real()).await?;
-    draining.cancelled().await;
+    let node = Node::start(settings.config()?).await?;
+    tracing::info!("executing runs");
+    node.until(draining).await;
     Ok(ExitCode::SUCCESS)
 }

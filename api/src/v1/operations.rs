@@ -61,7 +61,7 @@ async fn get_livez(_public: Public) -> Answer {
 
 /// Can this server take requests?
 ///
-/// Checks the database, its schema and whether the server is shutting down; send requests elsewhere
+/// Checks the database, its schema, the engine and whether the server is shutting down; send requests elsewhere
 /// while this fails. Open to everybody; the causes name no host and no credential.
 #[utoipa::path(
     tag = "Operations",
@@ -75,6 +75,7 @@ async fn get_livez(_public: Public) -> Answer {
 #[get("/readyz")]
 async fn get_readyz(public: Public) -> Answer {
     let draining = public.gate().draining.is_cancelled();
+    let engine = public.gate().core.engine.is_healthy();
     let migrated =
         public.run(async move |core, _| Ok(tokio::time::timeout(PING, core.db.is_migrated()).await)).await?;
     let (database, schema) = match migrated {
@@ -85,6 +86,7 @@ async fn get_readyz(public: Public) -> Answer {
     let checks = vec![
         check("database", database, "the database does not answer within 2 s"),
         check("schema", schema, "the schema is not up to date, or cannot be read"),
+        check("engine", engine, "the engine of this node does not reach the database"),
         check("serving", !draining, "the server is shutting down"),
     ];
     let ready = checks.iter().all(|check| check.ok);

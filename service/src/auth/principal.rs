@@ -87,6 +87,17 @@ impl PrincipalCache {
 }
 
 impl Principal {
+    /// The operator at the command line of this process, who holds its database and keys anyway.
+    pub fn operator() -> Self {
+        Self {
+            actor: Actor::System,
+            tenant: Uuid::nil(),
+            tenant_status: TenantStatus::Active,
+            session: None,
+            rights: Rights { role: None, is_platform_admin: true, scopes: None },
+        }
+    }
+
     /// The context in which the named permission was checked.
     pub fn authorize<P: Permission>(&self, core: &Core, request: &RequestInfo) -> Result<Ctx> {
         self.rights.require::<P>()?;

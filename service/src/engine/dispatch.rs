@@ -1,7 +1,7 @@
 //! The loops of a node: claim into free slots, renew leases, sweep, and stop in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -36,7 +36,6 @@ pub struct Running {
     stop: CancellationToken,
     loops: Vec<JoinHandle<()>>,
     attempts: TaskTracker,
-    beating: Arc<AtomicBool>,
     _name: NodeName,
 }
 
@@ -53,7 +52,6 @@ impl Engine {
         let born = born.ok_or_else(|| Error::internal("the engine was started twice"))?;
         let stop = CancellationToken::new();
         let attempts = TaskTracker::new();
-        let beating = Arc::new(AtomicBool::new(true));
         let dispatcher =
             Dispatcher { core: core.clone(), executor, attempts: attempts.clone(), turns: Turns::default() };
         let loops = vec![
@@ -61,20 +59,15 @@ impl Engine {
             tokio::spawn(heartbeat(core.clone(), stop.clone())),
             tokio::spawn(enforce(core.clone(), stop.clone())),
             tokio::spawn(foreign_cancels(core.clone(), stop.clone())),
-            tokio::spawn(sweeps(core.clone(), stop.clone(), beating.clone())),
+            tokio::spawn(sweeps(core.clone(), stop.clone())),
         ];
         self.0.claiming.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
-        Ok(Running { core: core.clone(), stop, loops, attempts, beating, _name: name })
+        Ok(Running { core: core.clone(), stop, loops, attempts, _name: name })
     }
 }
 
 impl Running {
-    /// Whether the last sweep succeeded: part of readiness.
-    pub fn is_healthy(&self) -> bool {
-        self.beating.load(Ordering::Relaxed)
-    }
-
     /// Takes no new work: what is claimed goes on.
     pub fn stop_claiming(&self) {
         self.core.engine.0.claiming.store(false, Ordering::Relaxed);
@@ -260,7 +253,7 @@ async fn foreign_cancels(core: Core, stop: CancellationToken) {
     }
 }
 
-async fn sweeps(core: Core, stop: CancellationToken, healthy: Arc<AtomicBool>) {
+async fn sweeps(core: Core, stop: CancellationToken) {
     let mut tick = tokio::time::interval(core.engine.settings().sweep);
     loop {
         tokio::select! {
@@ -268,7 +261,7 @@ async fn sweeps(core: Core, stop: CancellationToken, healthy: Arc<AtomicBool>) {
             _ = tick.tick() => {}
         }
         let swept = sweep::sweep(&core).await;
-        healthy.store(swept.is_ok(), Ordering::Relaxed);
+        core.engine.0.healthy.store(swept.is_ok(), Ordering::Relaxed);
         if let Err(cause) = swept {
             tracing::warn!(%cause, "could not sweep");
         }

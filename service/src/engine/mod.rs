@@ -67,7 +67,6 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     settings: EngineSettings,
-    clock: Clock,
     /// This process, among all that ever held a lease.
     instance: Uuid,
     committer: Committer,
@@ -80,6 +79,8 @@ struct Inner {
     backlog: AtomicBool,
     /// The loops run and take work.
     claiming: AtomicBool,
+    /// The last look for what time caused succeeded.
+    healthy: AtomicBool,
     /// Runs that were born running here, on their way to the dispatcher.
     born: tokio::sync::mpsc::UnboundedSender<(task_run::Model, OwnedSemaphorePermit)>,
     born_receiver: std::sync::Mutex<Option<BornReceiver>>,
@@ -97,13 +98,13 @@ impl Engine {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             instance: ids.next(),
             settings,
-            clock,
             committer,
             leases: Leases::default(),
             watch,
             wake: Notify::new(),
             backlog: AtomicBool::new(true),
             claiming: AtomicBool::new(false),
+            healthy: AtomicBool::new(false),
             born,
             born_receiver: std::sync::Mutex::new(Some(born_receiver)),
         }))
@@ -184,6 +185,11 @@ impl Engine {
     /// Sees the changes that this node makes to a run from now on.
     pub fn watch(&self, run: Uuid) -> Subscription {
         self.0.watch.subscribe(run)
+    }
+
+    /// Whether this node's loops run and reach the database: part of readiness.
+    pub fn is_healthy(&self) -> bool {
+        self.0.healthy.load(Ordering::Relaxed)
     }
 
     /// How many runs this node executes now.

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use entity::tasks::task_run::{Column, Entity, Model, RunReason, RunStatus};
+pub use entity::tasks::task_run::RunStatus;
+use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
 pub(crate) use create::new_run;
