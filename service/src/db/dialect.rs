@@ -102,8 +102,9 @@ impl Dialect {
         }
     }
 
-    /// A JSON literal; `text` is ours and holds no quote.
+    /// A JSON literal.
     pub fn json(self, text: &str) -> String {
+        let text = text.replace('\'', "''");
         match self {
             Self::Sqlite => format!("'{text}'"),
             Self::Postgres => format!("'{text}'::jsonb"),

@@ -89,7 +89,39 @@ fn shifted_deadline(dialect: Dialect, now: &str) -> String {
     dialect.after_seconds("deadline_at", &format!("{} / 1000.0", waited(dialect, now)))
 }
 
-/// Rows as the one JSON parameter of a statement.
+/// Rows as the one JSON parameter of a statement. PostgreSQL cannot store NUL, which a model or a tool
+/// may send: it becomes U+FFFD, so that one run's text does not fail the commit of others.
 fn array(rows: Vec<Json>) -> Value {
-    Json::Array(rows).to_string().into()
+    let text = Json::Array(rows).to_string();
+    if text.contains("\\u0000") { without_nul(&text).into() } else { text.into() }
+}
+
+/// Replaces escaped NULs, but not an escaped backslash that is followed by `u0000`.
+fn without_nul(json: &str) -> String {
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        clean.push_str(before);
+        let (kept, length) = match escape.as_bytes() {
+            [_, b'u', b'0', b'0', b'0', b'0', ..] => ("\\ufffd", 6),
+            _ => (escape.get(..2).unwrap_or(escape), 2.min(escape.len())),
+        };
+        clean.push_str(kept);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_is_replaced_and_what_looks_like_it_is_kept() {
+        let value = json!(["a\u{0}b", "\\u0000", "\\\u{0}", "plain"]);
+        let clean: Json = serde_json::from_str(&without_nul(&value.to_string())).unwrap();
+        assert_eq!(clean, json!(["a\u{fffd}b", "\\u0000", "\\\u{fffd}", "plain"]));
+    }
 }
