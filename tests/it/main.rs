@@ -5,5 +5,6 @@
 mod support;
 
 mod engine;
+mod identity;
 mod rules;
 mod tasks;

@@ -4,7 +4,7 @@ mod app;
 mod client;
 mod database;
 
-pub use app::{App, Tenant};
+pub use app::{App, PASSWORD, Tenant};
 pub use client::{Answer, Client};
 pub use database::Backend;
 

@@ -1,0 +1,4 @@
+mod api_keys;
+mod memberships;
+mod sessions;
+mod tenants;

@@ -1,0 +1,93 @@
+//! `/v1/auth` as a caller sees it.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, PASSWORD};
+
+async fn log_in(app: &App, email: &str, password: &str) -> crate::support::Answer {
+    app.anyone().post("/v1/auth/login", json!({ "email": email, "password": password })).await
+}
+
+async fn refresh(app: &App, tokens: &Value) -> crate::support::Answer {
+    app.anyone().post("/v1/auth/refresh", json!({ "refreshToken": tokens["refreshToken"] })).await
+}
+
+fn with_token(app: &App, tokens: &Value) -> crate::support::Client {
+    app.anyone().with_token(tokens["accessToken"].as_str().unwrap())
+}
+
+on_both! {
+    async fn unknown_people_and_wrong_passwords_look_the_same(app: App) {
+        let wrong = log_in(&app, &app.acme.owner_email, "not the password").await;
+        let unknown = log_in(&app, "nobody@example.com", PASSWORD).await;
+        assert_eq!(wrong.body["detail"], unknown.body["detail"]);
+        assert_eq!((wrong.problem(401), unknown.problem(401)), ("wrong_credentials".into(), "wrong_credentials".into()));
+        log_in(&app, &app.acme.owner_email.to_uppercase(), PASSWORD).await.expect(200);
+    }
+
+    async fn a_refresh_token_works_once_and_reuse_ends_the_session(app: App) {
+        let first = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let second = refresh(&app, &first).await.expect(200);
+        with_token(&app, &second).get("/v1/whoami").await.expect(200);
+        assert_eq!(refresh(&app, &first).await.problem(401), "invalid_refresh_token");
+        assert_eq!(refresh(&app, &second).await.problem(401), "invalid_refresh_token");
+        assert_eq!(with_token(&app, &second).get("/v1/whoami").await.problem(401), "session_ended");
+        app.acme.owner.get("/v1/whoami").await.expect(200);
+    }
+
+    async fn of_many_refreshes_at_once_one_wins(app: App) {
+        for _ in 0..5 {
+            let tokens = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+            let all = futures_util::future::join_all((0..8).map(|_| refresh(&app, &tokens))).await;
+            let won = all.iter().filter(|answer| answer.status == 200).count();
+            assert_eq!(won, 1, "{:?}", all.iter().map(|answer| answer.status).collect::<Vec<_>>());
+            assert!(all.iter().all(|answer| matches!(answer.status, 200 | 401)));
+        }
+    }
+
+    async fn signing_out_ends_the_session_of_either_token(app: App) {
+        let tokens = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        with_token(&app, &tokens).send(with_token(&app, &tokens).request("POST", "/v1/auth/logout")).await.expect(204);
+        assert_eq!(refresh(&app, &tokens).await.problem(401), "invalid_refresh_token");
+        assert_eq!(with_token(&app, &tokens).get("/v1/whoami").await.problem(401), "session_ended");
+
+        let tokens = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let body = json!({ "refreshToken": tokens["refreshToken"] });
+        app.anyone().post("/v1/auth/logout", body.clone()).await.expect(204);
+        app.anyone().post("/v1/auth/logout", body).await.expect(204);
+        assert_eq!(with_token(&app, &tokens).get("/v1/whoami").await.problem(401), "session_ended");
+        assert_eq!(app.anyone().post("/v1/auth/logout", json!({})).await.problem(401), "no_session");
+    }
+
+    async fn a_person_of_two_tenants_switches_between_them_and_into_no_third(app: App) {
+        let invited = json!({ "email": app.acme.owner_email, "role": "VIEWER" });
+        app.rival.owner.post("/v1/memberships", invited).await.expect(201);
+        let tokens = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let go = |tokens: Value, tenant: String| {
+            let app = &app;
+            async move {
+                let body = json!({ "refreshToken": tokens["refreshToken"], "tenantId": tenant });
+                app.anyone().post("/v1/auth/refresh", body).await
+            }
+        };
+        assert_eq!(go(tokens.clone(), app.rival.id.clone()).await.problem(403), "no_membership");
+        let mine = app.acme.owner.get("/v1/me/memberships").await.expect(200);
+        let place = mine["data"].as_array().unwrap().iter().find(|place| place["status"] == "INVITED").unwrap();
+        let accept = format!("/v1/me/memberships/{}/accept", place["id"].as_str().unwrap());
+        assert_eq!(app.admin.post(&accept, json!({})).await.problem(404), "not_found");
+        app.acme.owner.post(&accept, json!({})).await.expect(200);
+        let moved = go(tokens, app.rival.id.clone()).await.expect(200);
+        assert_eq!(moved["tenantId"], app.rival.id.as_str());
+        let who = with_token(&app, &moved).get("/v1/whoami").await.expect(200);
+        assert_eq!((&who["tenant"]["id"], &who["role"]), (&json!(app.rival.id), &json!("VIEWER")));
+    }
+
+    async fn guesses_are_refused_before_they_are_many(app: App) {
+        let mut refused = 0;
+        for _ in 0..12 {
+            refused += i32::from(log_in(&app, "guessed@example.com", "not the password").await.status == 429);
+        }
+        assert!(refused > 0);
+        log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+    }
+}

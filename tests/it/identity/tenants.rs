@@ -1,0 +1,63 @@
+//! `/v1/tenants` and `/v1/tenant` as a caller sees them.
+
+use serde_json::json;
+
+use crate::support::PASSWORD;
+
+on_both! {
+    async fn only_administrators_of_the_platform_reach_other_tenants(app: App) {
+        let path = format!("/v1/tenants/{}", app.rival.id);
+        assert_eq!(app.acme.owner.get(&path).await.problem(403), "permission_missing");
+        assert_eq!(app.acme.owner.get("/v1/tenants").await.problem(403), "permission_missing");
+        assert_eq!(app.admin.get(&path).await.expect(200)["slug"], "rival");
+        let suspended = app.admin.patch(&path, json!({ "status": "SUSPENDED" })).await.expect(200);
+        assert_eq!(suspended["status"], "SUSPENDED");
+        assert_eq!(app.rival.owner.get("/v1/tenant").await.expect(200)["status"], "SUSPENDED");
+        assert_eq!(app.admin.get("/v1/tenants/junk").await.problem(404), "not_found");
+    }
+
+    async fn the_pages_of_all_tenants_are_all_tenants(app: App) {
+        let mut slugs = Vec::new();
+        let mut path = "/v1/tenants?limit=1&sort=name&count=true".to_owned();
+        loop {
+            let page = app.admin.get(&path).await.expect(200);
+            assert_eq!(page["total"], 3);
+            slugs.extend(page["data"].as_array().unwrap().iter().map(|one| one["slug"].as_str().unwrap().to_owned()));
+            let Some(cursor) = page["nextCursor"].as_str() else { break };
+            path = format!("/v1/tenants?limit=1&sort=name&count=true&cursor={cursor}");
+        }
+        slugs.sort();
+        assert_eq!(slugs, ["acme", "main", "rival"]);
+    }
+
+    async fn a_made_password_is_shown_once_and_replayed_by_its_key_alone(app: App) {
+        let body = json!({ "name": "Third", "slug": "third", "owner": { "email": "Third@Example.com" } });
+        let made = app.admin.post_once("/v1/tenants", "one", body.clone()).await.expect(201);
+        let again = app.admin.post_once("/v1/tenants", "one", body.clone()).await.expect(201);
+        assert_eq!(made, again);
+        assert_eq!(app.admin.post("/v1/tenants", body).await.problem(409), "slug_taken");
+        let login = json!({ "email": "third@example.com", "password": made["ownerPassword"] });
+        assert_eq!(app.anyone().post("/v1/auth/login", login).await.expect(200)["tenantId"], made["id"]);
+
+        let known = json!({ "name": "Fourth", "slug": "fourth", "owner": { "email": "third@example.com", "password": PASSWORD } });
+        let fourth = app.admin.post("/v1/tenants", known).await.expect(201);
+        assert_eq!((&fourth["ownerPassword"], &fourth["owner"]["isNew"]), (&json!(null), &json!(false)));
+        let taken = json!({ "email": "third@example.com", "password": PASSWORD });
+        assert_eq!(app.anyone().post("/v1/auth/login", taken).await.problem(401), "wrong_credentials");
+    }
+
+    async fn the_own_tenant_is_patched_under_its_revision(app: App) {
+        let owner = &app.acme.owner;
+        let body = json!({ "settings": { "a": { "b": 1 } }, "domain": "Acme.Example.com", "dataRetentionDays": 30 });
+        let changed = owner.patch("/v1/tenant", body).await.expect(200);
+        assert_eq!(changed["domain"], "acme.example.com");
+        let stale = owner.request("PATCH", "/v1/tenant").header("if-match", "\"1\"").json(&json!({ "name": "x" }));
+        assert_eq!(owner.send(stale).await.problem(412), "revision_changed");
+        let merged = owner.patch("/v1/tenant", json!({ "settings": { "a": { "b": null, "c": 2 } }, "domain": null })).await.expect(200);
+        assert_eq!((&merged["settings"], &merged["domain"]), (&json!({ "a": { "c": 2 } }), &json!(null)));
+        let large = json!({ "settings": { "a": "x".repeat(17_000) } });
+        assert_eq!(owner.patch("/v1/tenant", large).await.problem(422), "invalid");
+        app.rival.owner.patch("/v1/tenant", json!({ "domain": "rival.example.com" })).await.expect(200);
+        assert_eq!(owner.patch("/v1/tenant", json!({ "domain": "rival.example.com" })).await.problem(409), "domain_taken");
+    }
+}
