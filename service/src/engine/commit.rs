@@ -229,7 +229,10 @@ impl Worker {
         if !writes.is_empty() {
             let held: Vec<HeldWrite> = writes.iter().map(|write| write.write.clone()).collect();
             done.written = transitions::write(&tx, &held, now).await?;
-            let asked = writes.iter().filter(|write| done.written.contains_key(&write.write.run));
+            // A run that was cancelled meanwhile waits for nothing.
+            let waits =
+                |run| done.written.get(run).is_some_and(|run| run.status == task_run::RunStatus::Waiting);
+            let asked = writes.iter().filter(|write| waits(&write.write.run));
             insert_questions(&tx, asked.flat_map(|write| write.questions.clone())).await?;
         }
         tx.commit().await.map_err(Failure::Commit)?;

@@ -68,11 +68,20 @@ async fn check(stage: &Arc<Stage>, start: Start, a: Move, b: Move, id: &mut u128
     for task in tasks {
         task.await.unwrap();
     }
-    let outcome = seen(stage, both).await;
+    let mut outcome = seen(stage, both).await;
+    // What looks for work passes over a row that another transaction holds: its next look finds it.
+    for step in [a, b].into_iter().filter(|step| step.passes_over()) {
+        if !orders.contains(&outcome) {
+            stage.apply(both, step).await;
+            outcome = seen(stage, both).await;
+        }
+    }
     assert!(orders.contains(&outcome), "{start:?} {a:?} {b:?}: {outcome:?} is neither of {orders:?}");
 }
 
 on_both! {
+    idle;
+
     async fn two_transitions_at_once_are_two_in_a_row(app: App) {
         let stage = Arc::new(Stage::of(&app).await);
         let mut id = 1 << 64;

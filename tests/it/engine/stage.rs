@@ -84,6 +84,16 @@ pub const MOVES: [Move; 15] = [
     Move::ForceCancels,
 ];
 
+impl Move {
+    /// It looks for work of many runs, and passes over what is locked.
+    pub fn passes_over(self) -> bool {
+        matches!(
+            self,
+            Self::Claim | Self::ExpireLeases | Self::ExpireQueue | Self::ExpireWaits | Self::ForceCancels
+        )
+    }
+}
+
 pub const FENCE: i64 = 1;
 const LEASE: Duration = Duration::from_secs(60);
 

@@ -46,6 +46,11 @@ impl App {
     }
 
     /// A server whose engine does not run until [`App::start_engine`].
+    pub async fn start_idle(backend: Backend) -> Self {
+        Self::start_with(backend, World::real(), |config| config.engine.concurrency = 0).await
+    }
+
+    /// A server in the given world, on a changed configuration; its engine runs unless it may execute nothing.
     pub async fn start_with(backend: Backend, world: World, adjust: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(backend, &folder).await;

@@ -8,9 +8,12 @@ pub use app::{App, PASSWORD, Tenant};
 pub use client::{Answer, Client};
 pub use database::Backend;
 
-/// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`.
+/// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`, or with
+/// `idle;` in front, on a server whose engine does not run.
 macro_rules! on_both {
-    ($($(#[$meta:meta])* async fn $name:ident($app:ident: App) $body:block)+) => {
+    (idle; $($test:tt)+) => { on_both!(@start start_idle $($test)+); };
+    (async $($test:tt)+) => { on_both!(@start start async $($test)+); };
+    (@start $start:ident $(async fn $name:ident($app:ident: App) $body:block)+) => {
         $(
             mod $name {
                 #[allow(unused_imports, reason = "tests use what they need of the file")]
@@ -20,12 +23,12 @@ macro_rules! on_both {
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn sqlite() {
-                    body($crate::support::App::start($crate::support::Backend::Sqlite).await).await;
+                    body($crate::support::App::$start($crate::support::Backend::Sqlite).await).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn postgres() {
-                    body($crate::support::App::start($crate::support::Backend::Postgres).await).await;
+                    body($crate::support::App::$start($crate::support::Backend::Postgres).await).await;
                 }
             }
         )+

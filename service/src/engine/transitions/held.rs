@@ -123,9 +123,9 @@ fn statement(dialect: Dialect) -> String {
          attempt_deadline_at = CASE WHEN v.changes = 0 THEN r.attempt_deadline_at END, \
          available_at = COALESCE(v.available_at, r.available_at), \
          order_key = COALESCE(v.order_key, r.order_key), \
-         queued_at = CASE WHEN v.status = 'PENDING' THEN v.at ELSE r.queued_at END, \
-         wait_until = v.wait_until, \
-         waiting_since = CASE WHEN v.status = 'WAITING' THEN v.at END, \
+         queued_at = CASE WHEN {STATUS} = 'PENDING' THEN v.at ELSE r.queued_at END, \
+         wait_until = CASE WHEN {STATUS} = 'WAITING' THEN v.wait_until END, \
+         waiting_since = CASE WHEN {STATUS} = 'WAITING' THEN v.at END, \
          completed_at = CASE WHEN v.ended = 1 OR {STATUS} = 'CANCELLED' THEN v.at END, \
          failures = r.failures + v.failed, \
          attempt = r.attempt - v.released, \
