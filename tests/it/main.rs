@@ -4,7 +4,10 @@
 #[macro_use]
 mod support;
 
+mod agents;
 mod engine;
 mod identity;
+mod integrations;
 mod rules;
 mod tasks;
+mod usage;

@@ -51,7 +51,7 @@ pub const CODES: &[CodeRow] = &[
     row("idempotency_in_flight", 409, "The first request with this Idempotency-Key has not ended yet."),
     row("already_decided", 409, "The approval was decided before, or is no longer asked for."),
     row("definition_inactive", 409, "The task definition is not active."),
-    row("invalid_transition", 409, "The run's status does not allow it."),
+    row("invalid_transition", 409, "The resource's status does not allow it."),
     row("in_use", 409, "Others refer to the resource, or what it refers to is gone."),
     row("name_taken", 409, "Another resource of the tenant has this name."),
     row("slug_taken", 409, "Another resource has this slug."),

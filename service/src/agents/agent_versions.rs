@@ -193,11 +193,14 @@ pub async fn activate(ctx: &Ctx, agent: Uuid, number: i32) -> Result<AgentView> 
         return Err(Error::conflict("version_not_usable", message));
     }
     tx.delete::<agent_tool::Entity>(agent_tool::Column::AgentId.eq(agent)).await?;
-    for tool in &snapshot.tools {
-        let now = ctx.core.clock.now();
+    // Ids of one millisecond are in no order, and the bindings' ids are their order.
+    let mut ids: Vec<_> = snapshot.tools.iter().map(|_| ctx.core.ids.next()).collect();
+    ids.sort_unstable();
+    let now = ctx.core.clock.now();
+    for (tool, id) in snapshot.tools.iter().zip(ids) {
         tx.insert::<agent_tool::Entity>(agent_tool::Model {
             tenant_id: ctx.tenant,
-            id: ctx.core.ids.next(),
+            id,
             agent_id: agent,
             tool_id: tool.tool_id,
             config: document::stored(&tool.config)?,

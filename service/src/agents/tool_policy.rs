@@ -57,10 +57,10 @@ pub struct Condition {
     #[schema(value_type = Option<Object>, nullable = false)]
     pub equals: Option<Value>,
     /// The argument is one of these values.
-    #[serde(default, rename = "in", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[validate(length(min = 1, max = 100))]
     #[schema(min_items = 1, max_items = 100, nullable = false)]
-    pub one_of: Option<Vec<Value>>,
+    pub r#in: Option<Vec<Value>>,
     /// The argument is text with a match of this regular expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[validate(length(min = 1, max = 512))]
@@ -74,8 +74,8 @@ fn few_presets(presets: &Map<String, Value>) -> Result<(), ValidationError> {
 }
 
 fn one_test(condition: &Condition) -> Result<(), ValidationError> {
-    let Condition { pointer, equals, one_of, matches, policy: _ } = condition;
-    let given = [equals.is_some(), one_of.is_some(), matches.is_some()];
+    let Condition { pointer, equals, r#in, matches, policy: _ } = condition;
+    let given = [equals.is_some(), r#in.is_some(), matches.is_some()];
     let wrong = |code, message: &'static str| {
         let mut error = ValidationError::new(code);
         error.message = Some(message.into());
@@ -93,7 +93,7 @@ fn one_test(condition: &Condition) -> Result<(), ValidationError> {
 impl Condition {
     /// The test as a JSON Schema, so that one bounded engine does all the matching.
     fn schema(&self) -> Value {
-        match (&self.equals, &self.one_of, &self.matches) {
+        match (&self.equals, &self.r#in, &self.matches) {
             (Some(value), _, _) => json!({"const": value}),
             (_, Some(values), _) => json!({"enum": values}),
             (_, _, Some(pattern)) => json!({"type": "string", "pattern": pattern}),
@@ -110,7 +110,15 @@ impl AgentToolConfig {
     pub fn check(&self, pointer: &str) -> Result<()> {
         let conditions = pointer_to(pointer, "conditions");
         self.conditions.iter().enumerate().try_for_each(|(index, condition)| {
-            Schema::compile(&condition.schema(), &pointer_to(&conditions, index)).map(drop)
+            let pointer = pointer_to(&conditions, index);
+            match Schema::compile(&condition.schema(), &pointer) {
+                Err(_) if condition.matches.is_some() => {
+                    let message =
+                        "is not a regular expression, or one without look-around and back-references";
+                    Err(Error::invalid(pointer_to(&pointer, "matches"), "pattern", message))
+                }
+                other => other.map(drop),
+            }
         })
     }
 
@@ -201,6 +209,7 @@ mod tests {
         assert!(both.validate().is_err());
         let broken = config(json!({"conditions": [{"pointer": "/a", "matches": "(", "policy": "ASK"}]}));
         assert!(broken.validate().is_ok());
-        assert!(broken.check("/config").is_err());
+        let Err(Error::Invalid { errors }) = broken.check("/config") else { panic!("accepted") };
+        assert_eq!(errors[0].pointer, "/config/conditions/0/matches");
     }
 }

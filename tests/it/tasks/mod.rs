@@ -1,1 +1,2 @@
+mod task_definitions;
 mod task_runs;

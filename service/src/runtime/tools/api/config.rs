@@ -32,7 +32,7 @@ pub struct ApiConfig {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 struct Stored {
     method: Verb,
     url: String,

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// `{"function": "builtin/echo"}`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct FunctionConfig {
     /// `^[a-z0-9_/-]{1,64}$`
     pub function: String,

@@ -1,0 +1,4 @@
+mod agent_tools;
+mod agent_versions;
+mod agents;
+mod tools;

@@ -1,0 +1,44 @@
+//! `/v1/integrations` as a caller sees it.
+
+use serde_json::json;
+
+on_both! {
+    async fn a_credential_comes_out_nowhere(app: App) {
+        let body = json!({ "name": "p", "type": "LLM_OPENAI_COMPATIBLE", "config": { "baseUrl": "http://127.0.0.1:9/v1" },
+            "credentials": { "apiKey": "sk-hidden" } });
+        let made = app.acme.owner.post_once("/v1/integrations", "k", body.clone()).await;
+        let path = format!("/v1/integrations/{}", made.body["id"].as_str().unwrap());
+        assert_eq!(made.body["hasCredentials"], true);
+        let again = app.acme.owner.post_once("/v1/integrations", "k", body).await;
+        assert_eq!(again.body, made.body);
+        let tested = app.acme.owner.post(&format!("{path}/test"), json!({})).await;
+        assert_eq!(tested.body["integration"]["status"], "ERROR");
+        let listed = app.acme.owner.get("/v1/integrations").await;
+        let read = app.acme.owner.get(&path).await;
+        for answer in [made, again, tested, listed, read] {
+            assert!(!answer.text.contains("sk-hidden"), "{}", answer.text);
+        }
+    }
+
+    async fn a_credential_does_not_follow_to_another_host(app: App) {
+        let body = json!({ "name": "g", "type": "GENERIC_HTTP", "config": { "allowedHosts": ["a.example"] },
+            "credentials": { "apiKey": "s" } });
+        let id = app.acme.owner.post("/v1/integrations", body).await.expect(201)["id"].clone();
+        let path = format!("/v1/integrations/{}", id.as_str().unwrap());
+        let moved = json!({ "config": { "allowedHosts": ["b.example"] } });
+        let refused = app.acme.owner.patch(&path, moved.clone()).await.expect(422);
+        assert_eq!(refused["errors"][0]["pointer"], "/credentials");
+        let mut anew = moved;
+        anew["credentials"] = json!({ "apiKey": "t" });
+        app.acme.owner.patch(&path, anew).await.expect(200);
+    }
+
+    async fn an_integration_that_an_agent_uses_stays(app: App) {
+        let body = json!({ "name": "p", "type": "LLM_OPENAI" });
+        let id = app.acme.owner.post("/v1/integrations", body).await.expect(201)["id"].clone();
+        app.acme.agent("a", json!({ "providerId": id })).await;
+        let path = format!("/v1/integrations/{}", id.as_str().unwrap());
+        assert_eq!(app.acme.owner.delete(&path).await.problem(409), "in_use");
+        assert_eq!(app.rival.owner.delete(&path).await.problem(404), "not_found");
+    }
+}
