@@ -48,12 +48,6 @@ pub fn violation(error: &DbErr) -> Option<Violation> {
     }
 }
 
-/// Serialization failures, deadlocks, lock time-outs and lost connections: trying again may work.
-pub fn is_retryable(error: &DbErr) -> bool {
-    is_overload(error)
-        || matches!(code(error).as_deref(), Some("40001" | "40P01" | "55P03" | "57P01" | "5" | "517"))
-}
-
 fn is_overload(error: &DbErr) -> bool {
     match error {
         DbErr::ConnectionAcquire(_) => true,

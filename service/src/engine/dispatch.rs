@@ -203,9 +203,10 @@ async fn heartbeat(core: Core, stop: CancellationToken) {
 
 async fn beat(core: &Core) -> Result<()> {
     let inner = &core.engine.0;
-    let leases = inner.leases.renewable();
     let now = core.clock.now();
     let until = now + TimeDelta::from_std(inner.settings.lease).unwrap_or_default();
+    let leases =
+        inner.leases.renewable(until - TimeDelta::from_std(inner.settings.heartbeat / 2).unwrap_or_default());
     let tx = core.db.system(Reason::Engine).begin().await?;
     tx.execute(
         "UPDATE engine_node SET last_seen_at = $1 WHERE id = $2",

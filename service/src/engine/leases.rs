@@ -96,10 +96,13 @@ impl Leases {
         self.held().len()
     }
 
-    /// Tenant, run and fence of every lease that may be renewed.
-    pub fn renewable(&self) -> Vec<(Uuid, Uuid, i64)> {
+    /// Tenant, run and fence of every live lease that ends before `soon`: most runs end before their
+    /// lease is worth renewing, and a renewal would meet their last write.
+    pub fn renewable(&self, soon: DateTime<Utc>) -> Vec<(Uuid, Uuid, i64)> {
         let held = self.held();
-        let live = held.values().filter(|entry| entry.lease.stopped() != Some(Stop::LeaseLost));
+        let live = held
+            .values()
+            .filter(|entry| entry.expires_at < soon && entry.lease.stopped() != Some(Stop::LeaseLost));
         live.map(|entry| (entry.lease.tenant, entry.lease.run, entry.lease.fence)).collect()
     }
 

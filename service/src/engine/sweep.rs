@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
 const MOST_APPROVALS: i64 = 500;
+/// Answers kept for `Idempotency-Key`, past their time.
+const FORGET_ANSWERS: &str = "DELETE FROM idempotency_record WHERE (tenant_id, id) IN \
+     (SELECT tenant_id, id FROM idempotency_record WHERE expires_at <= $1 LIMIT 1000)";
 
 pub async fn sweep(core: &Core) -> Result<()> {
     sync_clock(core).await?;
@@ -25,7 +28,7 @@ pub async fn sweep(core: &Core) -> Result<()> {
     changed.extend(transitions::force_cancels(&tx, now - CANCEL_PATIENCE, now).await?);
     changed.extend(transitions::expire_queue(&tx, now).await?);
     changed.extend(transitions::expire_waits(&tx, now).await?);
-    tx.execute("DELETE FROM idempotency_record WHERE expires_at <= $1", vec![now.into()]).await?;
+    tx.execute(FORGET_ANSWERS, vec![now.into()]).await?;
     tx.commit().await?;
     announce(core, &changed);
     Ok(())
