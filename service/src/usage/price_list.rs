@@ -40,8 +40,13 @@ pub const SOURCES: &[Source] = &[
     Source {
         provider: "OpenAI",
         url: "https://openai.com/api/pricing/",
-        as_of: "2025-08-07",
+        as_of: "2026-04-13",
         models: &[
+            model("gpt-5.4", 2_500_000, 250_000, 15_000_000),
+            model("gpt-5.4-mini", 750_000, 75_000, 4_500_000),
+            model("gpt-5.4-nano", 200_000, 20_000, 1_250_000),
+            model("gpt-5.2", 1_750_000, 175_000, 14_000_000),
+            model("gpt-5.1", 1_250_000, 125_000, 10_000_000),
             model("gpt-5", 1_250_000, 125_000, 10_000_000),
             model("gpt-5-mini", 250_000, 25_000, 2_000_000),
             model("gpt-5-nano", 50_000, 5_000, 400_000),
@@ -61,8 +66,13 @@ pub const SOURCES: &[Source] = &[
     Source {
         provider: "Anthropic",
         url: "https://docs.anthropic.com/en/docs/about-claude/pricing",
-        as_of: "2025-08-05",
+        as_of: "2026-03-21",
         models: &[
+            claude("claude-opus-4-6", 5_000_000, 25_000_000),
+            claude("claude-opus-4-5", 5_000_000, 25_000_000),
+            claude("claude-sonnet-4-6", 3_000_000, 15_000_000),
+            claude("claude-sonnet-4-5", 3_000_000, 15_000_000),
+            claude("claude-haiku-4-5", 1_000_000, 5_000_000),
             claude("claude-opus-4-1", 15_000_000, 75_000_000),
             claude("claude-opus-4", 15_000_000, 75_000_000),
             claude("claude-sonnet-4", 3_000_000, 15_000_000),
