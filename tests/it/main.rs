@@ -8,6 +8,7 @@ mod agents;
 mod engine;
 mod identity;
 mod integrations;
+mod matrix;
 mod rules;
 mod tasks;
 mod usage;

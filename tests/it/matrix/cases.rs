@@ -1,0 +1,244 @@
+//! The table of operations: for each at least one request that succeeds for who may send it.
+//!
+//! `@kind` stands for the id of a resource of that kind, `@new:kind` for one made for this request
+//! alone, and `#` for a number never used before. The cases of an operation together fill every place
+//! where its document lets an id stand.
+
+use api::openapi::{Operation, operations};
+use serde_json::{Value, json};
+
+pub struct Case {
+    pub operation: &'static str,
+    /// Path and query parameters.
+    pub parameters: Vec<(&'static str, &'static str)>,
+    pub body: Option<Value>,
+    /// Who can have it succeed at all.
+    pub takes: Takes,
+}
+
+/// What an operation demands beside its permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Permission,
+    /// A signed-in person: an API key is refused with `person_only`.
+    Person,
+    /// All rights of the role that is given: a key with one scope is refused with `role_above_own`.
+    Cover,
+    /// What does not exist yet: nobody succeeds.
+    Nothing,
+}
+
+impl Case {
+    /// Of the document.
+    pub fn of(&self) -> &'static Operation {
+        let mut all = operations().iter();
+        all.find(|known| known.id == self.operation)
+            .unwrap_or_else(|| panic!("{} is not in the document", self.operation))
+    }
+
+    pub fn is_list(&self) -> bool {
+        self.of().method == "GET" && self.operation.starts_with("list_")
+    }
+}
+
+fn case(operation: &'static str, parameters: &[(&'static str, &'static str)]) -> Case {
+    Case { operation, parameters: parameters.to_vec(), body: None, takes: Takes::Permission }
+}
+
+fn of(operation: &'static str, id: &'static str) -> Case {
+    case(operation, &[("id", id)])
+}
+
+impl Case {
+    fn with(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    fn takes(self, takes: Takes) -> Self {
+        Self { takes, ..self }
+    }
+}
+
+/// Every operation of the document.
+pub fn all() -> Vec<Case> {
+    [
+        operate(),
+        identity(),
+        integrations(),
+        agents(),
+        agent_refs(),
+        tools(),
+        definitions(),
+        runs(),
+        approvals(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn operate() -> Vec<Case> {
+    ["get_jwks", "get_livez", "get_readyz", "get_metrics"].map(|name| case(name, &[])).into()
+}
+
+fn identity() -> Vec<Case> {
+    let person = json!({ "email": "member-#@example.com", "role": "VIEWER" });
+    let tenant = json!({ "name": "New", "slug": "new-#", "owner": { "email": "owner-#@example.com" } });
+    vec![
+        case("log_in", &[])
+            .with(json!({ "email": "@email", "password": "@password", "tenantId": "@tenant" })),
+        case("refresh_session", &[]).with(json!({ "refreshToken": "@new:session", "tenantId": "@tenant" })),
+        case("log_out", &[]).with(json!({ "refreshToken": "@new:session" })),
+        case("get_whoami", &[]),
+        case("list_my_memberships", &[("cursor", "@cursor")]).takes(Takes::Person),
+        of("accept_my_membership", "@me").takes(Takes::Person),
+        case("get_current_tenant", &[]),
+        case("update_current_tenant", &[]).with(json!({ "dataRetentionDays": 30 })),
+        case("list_tenants", &[("cursor", "@cursor")]),
+        case("create_tenant", &[]).with(tenant),
+        of("get_tenant", "@tenant"),
+        of("update_tenant", "@tenant").with(json!({ "plan": "STARTER" })),
+        case("list_memberships", &[("cursor", "@cursor")]),
+        case("create_membership", &[]).with(person).takes(Takes::Cover),
+        of("get_membership", "@membership"),
+        of("update_membership", "@new:membership").with(json!({ "role": "OPERATOR" })).takes(Takes::Cover),
+        of("delete_membership", "@new:membership").takes(Takes::Cover),
+        case("list_api_keys", &[("cursor", "@cursor")]),
+        case("create_api_key", &[]).with(json!({ "name": "key #", "scopes": ["api-keys:write"] })),
+        of("get_api_key", "@api-key"),
+        of("update_api_key", "@new:api-key").with(json!({ "name": "other #" })),
+        of("delete_api_key", "@new:api-key"),
+    ]
+}
+
+fn integrations() -> Vec<Case> {
+    let config = json!({ "baseUrl": "http://127.0.0.1:9/v1" });
+    let create = json!({ "name": "integration #", "type": "LLM_OPENAI_COMPATIBLE", "config": config });
+    let price = json!({ "model": "model-#", "perMillionTokens": { "input": "1", "output": "2" } });
+    vec![
+        case("list_integrations", &[("cursor", "@cursor")]),
+        case("create_integration", &[]).with(create),
+        of("get_integration", "@integration"),
+        of("update_integration", "@new:integration").with(json!({ "name": "other #" })),
+        of("delete_integration", "@new:integration"),
+        of("test_integration", "@new:integration"),
+        case("list_model_prices", &[("cursor", "@cursor")]),
+        case("create_model_price", &[]).with(price),
+        case("list_built_in_prices", &[]),
+        of("get_model_price", "@price"),
+        of("update_model_price", "@new:price").with(json!({ "note": "note #" })),
+        of("delete_model_price", "@new:price"),
+    ]
+}
+
+fn agents() -> Vec<Case> {
+    let version = |operation, id, number| case(operation, &[("id", id), ("number", number)]);
+    let bind = json!({ "config": { "policy": "ALLOW" } });
+    vec![
+        case("list_agents", &[("cursor", "@cursor")]),
+        case("list_agents", &[("providerId", "@integration")]),
+        case("create_agent", &[]).with(agent()),
+        of("get_agent", "@agent"),
+        of("update_agent", "@new:agent").with(json!({ "name": "other #" })),
+        of("delete_agent", "@new:agent"),
+        of("pause_agent", "@new:agent").with(json!({})),
+        of("resume_agent", "@new:paused"),
+        of("list_agent_tools", "@bound"),
+        case("put_agent_tool", &[("id", "@new:agent"), ("toolId", "@tool")]).with(bind),
+        case("delete_agent_tool", &[("id", "@new:bound"), ("toolId", "@tool")]),
+        case("list_agent_versions", &[("id", "@bound"), ("cursor", "@cursor")]),
+        version("get_agent_version", "@agent", "1"),
+        version("update_agent_version", "@new:agent", "1").with(json!({ "note": "note #" })),
+        version("diff_agent_version", "@bound", "2"),
+        version("activate_agent_version", "@new:bound", "1"),
+    ]
+}
+
+fn agent() -> Value {
+    json!({ "name": "agent #", "type": "TASK_RUNNER", "model": "mock/echo" })
+}
+
+/// Every place of an agent's body that names something else.
+fn agent_refs() -> Vec<Case> {
+    let (provider, workspace) = (json!({ "providerId": "@integration" }), json!({ "workspaceId": "@agent" }));
+    let (knowledge, mcp) = (json!({ "knowledgeBaseIds": ["@tool"] }), json!({ "mcpServerIds": ["@tool"] }));
+    let mut cases = Vec::new();
+    for (reference, takes) in [
+        (provider, Takes::Permission),
+        (workspace, Takes::Nothing),
+        (knowledge, Takes::Nothing),
+        (mcp, Takes::Nothing),
+    ] {
+        let mut create = agent();
+        create.as_object_mut().unwrap().extend(reference.as_object().unwrap().clone());
+        cases.push(case("create_agent", &[]).with(create).takes(takes));
+        cases.push(of("update_agent", "@new:agent").with(reference).takes(takes));
+    }
+    cases
+}
+
+fn tools() -> Vec<Case> {
+    let tool =
+        |kind, config| json!({ "name": "tool_#", "description": "A tool.", "type": kind, "config": config });
+    let secret = json!([{ "header": "x-secret", "integrationId": "@secret" }]);
+    let request = json!({ "method": "GET", "url": "http://127.0.0.1:9/", "secrets": secret });
+    vec![
+        case("list_tools", &[("cursor", "@cursor")]),
+        case("create_tool", &[]).with(tool("FUNCTION", json!({ "function": "builtin/echo" }))),
+        case("create_tool", &[]).with(tool("API", request)),
+        of("get_tool", "@tool"),
+        of("update_tool", "@new:tool").with(json!({ "description": "Another #." })),
+        of("update_tool", "@new:request").with(json!({ "config": { "secrets": secret } })),
+        of("delete_tool", "@new:tool"),
+        of("invoke_tool", "@tool").with(json!({ "arguments": { "a": 1 } })),
+    ]
+}
+
+fn definitions() -> Vec<Case> {
+    let create = |target: Value| {
+        let mut body = json!({ "name": "definition #", "type": "AUTOMATION" });
+        body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        case("create_task_definition", &[]).with(body)
+    };
+    let update = |id, body| of("update_task_definition", id).with(body);
+    vec![
+        case("list_task_definitions", &[("cursor", "@cursor")]),
+        case("list_task_definitions", &[("agentId", "@agent")]),
+        case("list_task_definitions", &[("toolId", "@tool")]),
+        create(json!({ "agentId": "@agent" })),
+        create(json!({ "toolId": "@tool" })),
+        of("get_task_definition", "@definition"),
+        update("@new:definition", json!({ "agentId": "@agent" })),
+        update("@new:tool-definition", json!({ "toolId": "@tool" })),
+        of("delete_task_definition", "@new:definition"),
+    ]
+}
+
+fn runs() -> Vec<Case> {
+    let create = |body| case("create_task_run", &[]).with(body);
+    vec![
+        case("list_task_runs", &[("cursor", "@cursor")]),
+        case("list_task_runs", &[("agentId", "@agent")]),
+        case("list_task_runs", &[("definitionId", "@definition")]),
+        case("list_task_runs", &[("toolId", "@tool")]),
+        case("list_task_runs", &[("parentRunId", "@run")]),
+        create(json!({ "definitionId": "@definition", "input": "hello" })),
+        create(json!({ "agentId": "@agent", "input": "hello" })),
+        of("get_task_run", "@run"),
+        of("cancel_task_run", "@new:delayed"),
+        of("retry_task_run", "@new:cancelled"),
+        of("replay_task_run", "@run").with(json!({})),
+        case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
+        case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
+    ]
+}
+
+fn approvals() -> Vec<Case> {
+    vec![
+        case("list_approvals", &[("cursor", "@cursor")]),
+        case("list_approvals", &[("runId", "@waiting")]),
+        of("get_approval", "@approval"),
+        of("decide_approval", "@new:approval").with(json!({ "decision": "APPROVE" })),
+    ]
+}

@@ -1,0 +1,83 @@
+//! Mass assignment: what is shown but not written is refused in a body, whoever sends it.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+
+use super::cases;
+use super::positions::{self, resolve};
+use super::world::{Request, World};
+
+/// What a caller would like to set, beside all that is shown.
+const WISHED: [&str; 12] = [
+    "id",
+    "tenantId",
+    "tenant_id",
+    "createdAt",
+    "updatedAt",
+    "revision",
+    "role",
+    "platformRole",
+    "balance",
+    "isAdmin",
+    "createdBy",
+    "status",
+];
+
+on_both! {
+    async fn what_is_shown_and_not_written_is_refused(app: App) {
+        let world = World::of(&app, &app.acme).await;
+        let document = positions::json();
+        let mut probes = Vec::new();
+        let mut probed = BTreeSet::new();
+        for case in cases::all() {
+            let Some(body) = &case.body else { continue };
+            let operation = case.of();
+            let described = &document["paths"][&operation.path][operation.method.to_lowercase()];
+            let writes = fields(&document, &described["requestBody"]["content"]["application/json"]["schema"]);
+            assert!(!writes.is_empty(), "{}", case.operation);
+            let mut unwritten: BTreeSet<String> = WISHED.map(str::to_owned).into();
+            for (status, response) in described["responses"].as_object().unwrap() {
+                if status.starts_with('2') {
+                    unwritten.extend(fields(&document, &response["content"]["application/json"]["schema"]));
+                }
+            }
+            if !probed.insert(case.operation) {
+                continue;
+            }
+            let request = case.request(&world, None, true).await;
+            for field in unwritten.into_iter().filter(|field| !writes.contains(field)) {
+                let mut body = request.body.clone().unwrap_or_else(|| body.clone());
+                body.as_object_mut().unwrap().insert(field.clone(), json!("planted"));
+                let request = Request { body: Some(body), ..request.clone() };
+                probes.push((case.operation, field, request));
+            }
+        }
+        assert!(probes.len() > 300, "{}", probes.len());
+        let platform = ["create_tenant", "update_tenant"];
+        let sent = stream::iter(probes).map(|(operation, field, request)| {
+            let caller = if platform.contains(&operation) { &app.admin } else { &app.acme.owner };
+            async move {
+                let answer = request.send(caller).await;
+                assert_eq!(answer.status, 422, "{operation} takes {field}: {}", answer.text);
+                let errors = answer.body["errors"].as_array().unwrap();
+                let named = errors.iter().any(|error| error["pointer"] == json!(format!("/{field}")) && error["code"] == "unknown_field");
+                assert!(named, "{operation} {field}: {}", answer.text);
+            }
+        });
+        sent.buffer_unordered(8).collect::<Vec<()>>().await;
+    }
+}
+
+/// The names of an object's own fields.
+fn fields(document: &Value, schema: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    positions::walk(document, resolve(document, schema), "", &mut Vec::new(), &mut |pointer, schema| {
+        if pointer.is_empty() {
+            found
+                .extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        }
+    });
+    found
+}

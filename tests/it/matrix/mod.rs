@@ -1,0 +1,10 @@
+//! Isolation, generated from the OpenAPI document: every operation, every id, every role, every scope.
+//! An operation that the table in `cases` does not have fails the tests.
+
+mod cases;
+mod fields;
+mod positions;
+mod roles;
+mod rows;
+mod tenants;
+mod world;

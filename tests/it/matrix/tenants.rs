@@ -1,0 +1,158 @@
+//! The tenant matrix: another tenant's id is answered like one that does not exist, wherever it stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::openapi::operations;
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+
+use super::cases::{self, Case, Takes};
+use super::world::{Request, World};
+use super::{positions, rows};
+use crate::support::{Answer, Client};
+
+/// Requests under way at once.
+const AT_ONCE: usize = 8;
+/// What nobody has.
+const NOBODYS: &str = "01980000-0000-7000-8000-00000000dead";
+const NO_CURSOR: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Their cursors are numbers within one run, which the path names.
+const COUNTED: [&str; 2] = ["list_run_events", "list_run_steps"];
+
+#[test]
+fn the_table_has_every_operation_and_fills_every_place_of_an_id() {
+    let mut filled = BTreeMap::<_, BTreeSet<String>>::new();
+    for case in cases::all() {
+        let places = case.places().into_iter();
+        let is_filled = |kind: &str| kind.starts_with('@') || COUNTED.contains(&case.operation);
+        let places = places.filter(|place| is_filled(&place.kind)).map(|place| place.position);
+        filled.entry(case.operation).or_default().extend(places);
+    }
+    let mut count = 0;
+    for operation in operations() {
+        let filled = filled.get(operation.id.as_str());
+        let filled = filled.unwrap_or_else(|| panic!("no case for {}", operation.id));
+        for position in positions::of(operation) {
+            assert!(filled.contains(&position), "{}: no case fills {position}", operation.id);
+            count += 1;
+        }
+    }
+    assert_eq!(filled.len(), operations().len());
+    assert!(count > 60, "only {count} places of ids were found");
+}
+
+on_both! {
+    async fn another_tenants_ids_are_unknown(app: App) {
+        let (own, other) = tokio::join!(World::of(&app, &app.acme), World::of(&app, &app.rival));
+        let key = app.acme.key(&app, &["*"]).await;
+        let cases = cases::all();
+        let before = rows::of(&app, &app.rival.id).await;
+        for caller in [&app.acme.owner, &key] {
+            let cells = cases.iter().flat_map(|case| case.places().into_iter().map(move |place| (case, place)));
+            let cells = cells.filter(|(_, place)| place.kind.starts_with('@') && is_reference(&place.kind));
+            let done = stream::iter(cells).map(|(case, place)| {
+                let (own, other) = (&own, &other);
+                async move { compare(own, other, caller, case, &place.position, &place.kind).await }
+            });
+            let count = done.buffer_unordered(AT_ONCE).count().await;
+            assert!(count > 60, "{count}");
+        }
+        let after = rows::of(&app, &app.rival.id).await;
+        for (table, rows) in &before {
+            let changed: Vec<_> = after[table].iter().filter(|row| !rows.contains(row)).collect();
+            assert!(changed.is_empty() && rows.len() == after[table].len(), "{table}: {changed:#?}");
+        }
+        assert_eq!(before.len(), after.len());
+    }
+
+    async fn the_same_requests_with_own_ids_succeed(app: App) {
+        let own = World::of(&app, &app.acme).await;
+        let everything = app.acme.key(&app, &["*"]).await;
+        let admins = app.admin.post("/v1/api-keys", json!({ "name": "all", "scopes": ["*"] })).await.expect(201);
+        let admins = app.anyone().with_key(admins["key"].as_str().unwrap());
+        for case in cases::all() {
+            let platform = case.of().permission.as_deref() == Some("platform:tenants");
+            let [person, key] = if platform { [&app.admin, &admins] } else { [&app.acme.owner, &everything] };
+            for (caller, is_key) in [(person, false), (key, true)] {
+                let request = case.request(&own, None, false).await;
+                let request = if platform && case.is_list() {
+                    Request { query: Vec::new(), ..request }
+                } else {
+                    request
+                };
+                let answer = request.send(caller).await;
+                let refused = case.takes == Takes::Nothing || (is_key && case.takes == Takes::Person);
+                let succeeded = (200..300).contains(&answer.status);
+                assert_ne!(succeeded, refused, "{} {}: {} {}", request.method, request.path, answer.status, answer.text);
+                let filtered = request.query.iter().any(|(name, _)| name.ends_with("Id") && name != "parentRunId");
+                if succeeded && filtered {
+                    assert_ne!(answer.body["data"], json!([]), "{}: the filter finds its own", request.path);
+                }
+            }
+        }
+    }
+
+    async fn a_stream_of_another_tenants_run_does_not_open(app: App) {
+        let other = World::of(&app, &app.rival).await;
+        let mut answers = Vec::new();
+        for id in [other.kept("run").await, NOBODYS.to_owned()] {
+            let request = app.acme.owner.request("GET", &format!("/v1/task-runs/{id}/events"));
+            let request = request.header("accept", "text/event-stream").header("last-event-id", "1");
+            answers.push(shown(&app.acme.owner.send(request).await, &id));
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0].0, 404);
+    }
+}
+
+/// Whether a place names something that is another tenant's.
+fn is_reference(kind: &str) -> bool {
+    !matches!(kind, "@email" | "@password" | "@new:session")
+}
+
+async fn compare(
+    own: &World<'_>,
+    other: &World<'_>,
+    caller: &Client,
+    case: &Case,
+    position: &str,
+    kind: &str,
+) {
+    let path = &case.of().path;
+    // A list below a resource is read of the other tenant's own resource.
+    let foreign = if kind == "@cursor" {
+        foreign_cursor(other, case).await
+    } else {
+        other.value(kind, path, true).await
+    };
+    let nobodys = if kind == "@cursor" { NO_CURSOR } else { NOBODYS };
+    let mut answers = Vec::new();
+    for id in [foreign.as_str(), nobodys] {
+        let request = case.request(own, Some((position, id)), true).await;
+        answers.push(shown(&request.send(caller).await, id));
+    }
+    let place = format!("{} {position}", case.operation);
+    assert_eq!(answers[0], answers[1], "{place}: the other tenant's id, and nobody's");
+    let (status, body) = &answers[0];
+    let filters = position.starts_with("query:") && kind != "@cursor";
+    if filters && *status == 200 {
+        assert_eq!(body["data"], json!([]), "{place}");
+    } else {
+        assert!((400..500).contains(status), "{place}: {status} {body}");
+    }
+}
+
+async fn foreign_cursor(other: &World<'_>, case: &Case) -> String {
+    let request = case.request(other, None, true).await;
+    request.query.into_iter().find(|(name, _)| name == "cursor").unwrap().1
+}
+
+/// Status and body, without what differs in every answer and what the caller sent.
+fn shown(answer: &Answer, id: &str) -> (u16, Value) {
+    let mut body: Value = serde_json::from_str(&answer.text.replace(id, "<id>")).unwrap_or(Value::Null);
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("requestId");
+        fields.remove("instance");
+    }
+    (answer.status, body)
+}

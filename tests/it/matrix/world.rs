@@ -1,0 +1,336 @@
+//! A tenant with one resource of every kind, made through the API, and more of them on demand.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use api::openapi::Operation;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::cases::Case;
+use crate::support::{Answer, App, Client, PASSWORD};
+
+/// Kinds that a case may ask for, in an order in which they can be made.
+pub const KINDS: [&str; 22] = [
+    "tenant",
+    "email",
+    "password",
+    "me",
+    "session",
+    "membership",
+    "api-key",
+    "integration",
+    "secret",
+    "price",
+    "agent",
+    "paused",
+    "tool",
+    "bound",
+    "request",
+    "definition",
+    "tool-definition",
+    "run",
+    "delayed",
+    "cancelled",
+    "waiting",
+    "approval",
+];
+
+pub struct World<'a> {
+    pub app: &'a App,
+    pub tenant: &'a str,
+    pub owner: &'a Client,
+    email: &'a str,
+    kept: Mutex<HashMap<String, String>>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+fn number() -> String {
+    NEXT.fetch_add(1, Ordering::Relaxed).to_string()
+}
+
+impl<'a> World<'a> {
+    /// With one of every kind, and two of what is listed.
+    pub async fn of(app: &'a App, tenant: &'a crate::support::Tenant) -> Self {
+        let world = Self {
+            app,
+            tenant: &tenant.id,
+            owner: &tenant.owner,
+            email: &tenant.owner_email,
+            kept: Mutex::default(),
+        };
+        for kind in KINDS {
+            world.kept(kind).await;
+        }
+        for kind in
+            ["membership", "api-key", "integration", "price", "agent", "tool", "definition", "approval"]
+        {
+            world.make(kind).await;
+        }
+        let owner = json!({ "email": tenant.owner_email });
+        let body = json!({ "name": "Second", "slug": format!("second-{}", number()), "owner": owner });
+        app.admin.post("/v1/tenants", body).await.expect(201);
+        world
+    }
+
+    /// The one of this kind that is kept.
+    pub async fn kept(&self, kind: &str) -> String {
+        let known = self.kept.lock().await.get(kind).cloned();
+        match known {
+            Some(id) => id,
+            None => {
+                let id = Box::pin(self.make(kind)).await;
+                self.kept.lock().await.insert(kind.to_owned(), id.clone());
+                id
+            }
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.owner.post(path, body).await;
+        assert!((200..300).contains(&answer.status), "POST {path}: {}", answer.text);
+        answer.body
+    }
+
+    async fn create(&self, path: &str, body: Value) -> String {
+        text(&self.post(path, body).await["id"])
+    }
+
+    /// A new one of this kind.
+    pub async fn make(&self, kind: &str) -> String {
+        let name = format!("made_{}", number());
+        match kind {
+            "tenant" => self.tenant.to_owned(),
+            "email" => self.email.to_owned(),
+            "password" => PASSWORD.to_owned(),
+            "me" => {
+                let mine = self.owner.get("/v1/me/memberships").await.expect(200);
+                let mut all = mine["data"].as_array().unwrap().iter();
+                text(&all.find(|row| row["tenant"]["id"] == self.tenant).unwrap()["id"])
+            }
+            "session" => {
+                let login = json!({ "email": self.email, "password": PASSWORD, "tenantId": self.tenant });
+                text(&self.post("/v1/auth/login", login).await["refreshToken"])
+            }
+            "membership" => {
+                let email = format!("{name}@example.com");
+                self.create("/v1/memberships", json!({ "email": email, "role": "VIEWER" })).await
+            }
+            "api-key" => {
+                self.create("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })).await
+            }
+            "integration" => {
+                let config = json!({ "baseUrl": "http://127.0.0.1:9/v1" });
+                let kind = "LLM_OPENAI_COMPATIBLE";
+                self.create("/v1/integrations", json!({ "name": name, "type": kind, "config": config })).await
+            }
+            "secret" => {
+                let config = json!({ "allowedHosts": ["127.0.0.1:9"] });
+                let body = json!({ "name": name, "type": "GENERIC_HTTP", "config": config, "credentials": { "apiKey": "s" } });
+                self.create("/v1/integrations", body).await
+            }
+            "price" => {
+                let price = json!({ "input": "1", "output": "2" });
+                self.create("/v1/model-prices", json!({ "model": name, "perMillionTokens": price })).await
+            }
+            "agent" | "paused" | "bound" | "asking" => self.agent(kind, &name).await,
+            "tool" => self.tool(&name, "FUNCTION", json!({ "function": "builtin/echo" })).await,
+            "request" => {
+                self.tool(&name, "API", json!({ "method": "GET", "url": "http://127.0.0.1:9/" })).await
+            }
+            "definition" => self.definition(&name, json!({ "agentId": self.kept("agent").await })).await,
+            "tool-definition" => self.definition(&name, json!({ "toolId": self.kept("tool").await })).await,
+            "run" | "delayed" | "cancelled" | "waiting" | "approval" => self.run(kind).await,
+            other => panic!("nobody can make {other:?}"),
+        }
+    }
+
+    async fn agent(&self, kind: &str, name: &str) -> String {
+        let model = if kind == "asking" { "mock/tools" } else { "mock/echo" };
+        let provider = if kind == "agent" { json!(self.kept("integration").await) } else { Value::Null };
+        let body = json!({ "name": name, "type": "TASK_RUNNER", "model": model, "providerId": provider });
+        let id = self.create("/v1/agents", body).await;
+        let policy = if kind == "asking" { "ASK" } else { "ALLOW" };
+        if matches!(kind, "asking" | "bound") {
+            let path = format!("/v1/agents/{id}/tools/{}", self.kept("tool").await);
+            self.owner.put(&path, json!({ "config": { "policy": policy } })).await.expect(200);
+        }
+        if kind == "paused" {
+            self.post(&format!("/v1/agents/{id}/pause"), json!({})).await;
+        }
+        id
+    }
+
+    async fn tool(&self, name: &str, kind: &str, config: Value) -> String {
+        let body = json!({ "name": name, "description": "A tool.", "type": kind, "config": config });
+        self.create("/v1/tools", body).await
+    }
+
+    async fn definition(&self, name: &str, target: Value) -> String {
+        let mut body = json!({ "name": name, "type": "AUTOMATION" });
+        body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        self.create("/v1/task-definitions", body).await
+    }
+
+    async fn run(&self, kind: &str) -> String {
+        match kind {
+            "run" => {
+                for target in ["definition", "tool-definition"] {
+                    let body = json!({ "definitionId": self.kept(target).await, "input": { "a": 1 } });
+                    self.post("/v1/task-runs?wait=30", body).await;
+                }
+                let body = json!({ "agentId": self.kept("agent").await, "input": "hello" });
+                self.create("/v1/task-runs?wait=30", body).await
+            }
+            "waiting" | "approval" => {
+                let body = json!({ "agentId": self.kept("asking").await, "input": "hello" });
+                let run = self.create("/v1/task-runs", body).await;
+                let approval = self.asked(&run).await;
+                if kind == "waiting" { run } else { approval }
+            }
+            _ => {
+                let later = self.app.core.clock.now() + chrono::TimeDelta::days(30);
+                let body = json!({ "agentId": self.kept("agent").await, "availableAt": later });
+                let run = self.create("/v1/task-runs", body).await;
+                if kind == "cancelled" {
+                    self.post(&format!("/v1/task-runs/{run}/cancel"), json!({})).await;
+                }
+                run
+            }
+        }
+    }
+
+    /// The approval that the run waits for.
+    async fn asked(&self, run: &str) -> String {
+        let mut changes = self.app.core.engine.watch(run.parse().unwrap());
+        loop {
+            let path = format!("/v1/approvals?runId={run}");
+            if let Some(approval) = self.owner.get(&path).await.expect(200)["data"].get(0) {
+                return text(&approval["id"]);
+            }
+            changes.changed().await;
+        }
+    }
+
+    /// The second page of a list with these other parameters; a list that is not the caller's has none.
+    async fn cursor(&self, path: &str) -> String {
+        let first = self.owner.get(&format!("{path}?limit=1")).await;
+        let cursor = first.body["nextCursor"].as_str();
+        cursor.unwrap_or("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").to_owned()
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned()
+}
+
+/// A request whose ids are filled in.
+#[derive(Clone)]
+pub struct Request {
+    pub method: &'static str,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    pub body: Option<Value>,
+}
+
+impl Request {
+    pub async fn send(&self, caller: &Client) -> Answer {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        let request = caller.request(self.method, &format!("{}?{query}", self.path));
+        caller
+            .send(match &self.body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+            .await
+    }
+}
+
+/// What stands at a place of a request: a kind's id.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As in `positions`.
+    pub position: String,
+    pub kind: String,
+}
+
+impl Case {
+    /// The places of ids in this case.
+    pub fn places(&self) -> Vec<Place> {
+        let operation = self.of();
+        let mut places = Vec::new();
+        for (name, value) in &self.parameters {
+            let kind = if operation.path.contains(&format!("{{{name}}}")) { "path" } else { "query" };
+            places.push(Place { position: format!("{kind}:{name}"), kind: (*value).to_owned() });
+        }
+        if let Some(body) = &self.body {
+            find(body, "", &mut places);
+        }
+        places
+    }
+
+    /// The request, with `other` standing at its place; `shared` makes nothing new.
+    pub async fn request(&self, world: &World<'_>, other: Option<(&str, &str)>, shared: bool) -> Request {
+        let operation: &Operation = self.of();
+        let mut path = operation.path.clone();
+        let mut values = HashMap::new();
+        let places = self.places();
+        // What cursors are of depends on the path.
+        for place in &places {
+            let value = match other {
+                Some((position, id)) if position == place.position => id.to_owned(),
+                _ => world.value(&place.kind, &path, shared).await,
+            };
+            if let Some(name) = place.position.strip_prefix("path:") {
+                path = path.replace(&format!("{{{name}}}"), &value);
+            }
+            values.insert(place.position.clone(), value);
+        }
+        let in_query = |place: &Place| {
+            let name = place.position.strip_prefix("query:")?;
+            Some((name.to_owned(), values[&place.position].clone()))
+        };
+        let query = places.iter().filter_map(in_query).collect();
+        let mut body = self.body.clone();
+        if let Some(body) = &mut body {
+            for place in &places {
+                if let Some(pointer) = place.position.strip_prefix("body:") {
+                    *body.pointer_mut(pointer).unwrap() = values[&place.position].clone().into();
+                }
+            }
+        }
+        Request { method: operation.method, path, query, body }
+    }
+}
+
+/// Strings of a body that are filled in.
+fn find(body: &Value, pointer: &str, places: &mut Vec<Place>) {
+    match body {
+        Value::String(kind) if kind.starts_with('@') || kind.contains('#') => {
+            places.push(Place { position: format!("body:{pointer}"), kind: kind.clone() });
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| find(value, &format!("{pointer}/{name}"), places));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| find(value, &format!("{pointer}/{n}"), places));
+        }
+        _ => {}
+    }
+}
+
+impl World<'_> {
+    /// What a case's text stands for here.
+    pub async fn value(&self, text: &str, path: &str, shared: bool) -> String {
+        match text.strip_prefix('@') {
+            None => text.replace('#', &number()),
+            Some("cursor") => self.cursor(path).await,
+            Some(kind) => match kind.strip_prefix("new:") {
+                Some(kind) if !shared => self.make(kind).await,
+                Some(kind) => self.kept(kind).await,
+                None => self.kept(kind).await,
+            },
+        }
+    }
+}
