@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::egress::Egress;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::schema::SchemaCache;
@@ -70,6 +70,7 @@ impl Core {
     /// Opens the database, brings its schema up to date and loads the keys. Nothing runs yet.
     pub async fn open(config: Config, world: World) -> Result<Self> {
         let World { clock, ids } = world;
+        std::fs::create_dir_all(&config.data_dir).map_err(Error::internal)?;
         let db = Db::connect(&config.database).await?;
         db.migrate().await?;
         let keys = MasterKeys::from_env_or_file(config.master_key.as_ref(), &config.master_key_file(), &ids)?;
