@@ -74,11 +74,10 @@ pub struct AgentLimits {
     #[schema(maximum = 1_000, default = 50)]
     pub max_tool_calls: u32,
     /// In USD; null is no limit.
-    #[schema(required)]
     pub max_cost: Option<Nanos>,
     /// Of one attempt; null leaves it to the task's time-outs.
     #[validate(range(min = 1, max = 86_400))]
-    #[schema(required, minimum = 1, maximum = 86_400)]
+    #[schema(minimum = 1, maximum = 86_400)]
     pub max_duration_seconds: Option<u32>,
     /// How deep agents may call agents.
     #[validate(range(max = 16))]

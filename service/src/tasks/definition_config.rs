@@ -15,10 +15,10 @@ use crate::templates::Template;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DefinitionConfig {
     /// JSON Schema that a run's input has to fit.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>)]
     pub input_schema: Option<Value>,
     /// JSON Schema that a run's output has to fit.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>)]
     pub output_schema: Option<Value>,
     #[validate(nested)]
     pub retry: RetryPolicy,
@@ -31,7 +31,7 @@ pub struct DefinitionConfig {
     pub on_worker_lost: OnWorkerLost,
     /// A template of the tool's arguments over the run's `input`: `{"city": "{{ input.city }}"}`.
     /// Without one the input is the arguments.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>)]
     pub arguments: Option<Value>,
 }
 
