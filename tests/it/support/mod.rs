@@ -6,7 +6,7 @@ mod database;
 
 pub use app::{App, PASSWORD, Tenant};
 pub use client::{Answer, Client};
-pub use database::Backend;
+pub use database::{Backend, fresh};
 
 /// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`, or with
 /// `idle;` in front, on a server whose engine does not run.
