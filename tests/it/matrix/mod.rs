@@ -6,5 +6,6 @@ mod fields;
 mod positions;
 mod roles;
 mod rows;
+mod secrets;
 mod tenants;
 mod world;
