@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::cases;
 use super::positions::{self, resolve};
-use super::world::{Request, World};
+use super::request::Request;
+use super::world::World;
 
 /// What a caller would like to set, beside all that is shown.
 const WISHED: [&str; 12] = [

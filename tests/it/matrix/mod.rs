@@ -4,6 +4,7 @@
 mod cases;
 mod fields;
 mod positions;
+mod request;
 mod roles;
 mod rows;
 mod secrets;

@@ -8,7 +8,8 @@ use serde_json::json;
 use service::auth::permissions::{self, Needs, PermissionRow};
 
 use super::cases::{self, Case, Takes};
-use super::world::{Request, World};
+use super::request::Request;
+use super::world::World;
 use crate::support::{Answer, App, Client, PASSWORD};
 
 /// Cases under way at once.

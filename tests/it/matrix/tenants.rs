@@ -7,7 +7,8 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use super::cases::{self, Case, Takes};
-use super::world::{Request, World};
+use super::request::Request;
+use super::world::World;
 use super::{positions, rows};
 use crate::support::{Answer, Client};
 
