@@ -1,4 +1,7 @@
 //! The engine's invariants, beneath HTTP.
 
+mod crash;
+mod fence;
 mod interleavings;
 mod stage;
+mod takeover;

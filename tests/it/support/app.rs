@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use service::config::Config;
 use service::core::{Core, World};
 use service::egress;
-use service::engine::{EngineSettings, Running};
+use service::engine::{EngineSettings, Executor, Running};
 use service::runtime::Runtime;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::database;
+use super::model_server::ModelServer;
 use super::{Backend, Client};
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -45,13 +46,23 @@ impl App {
         Self::start_with(backend, World::real(), |_| {}).await
     }
 
-    /// A server whose engine does not run until [`App::start_engine`].
+    /// A server whose engine does not run.
     pub async fn start_idle(backend: Backend) -> Self {
         Self::start_with(backend, World::real(), |config| config.engine.concurrency = 0).await
     }
 
     /// A server in the given world, on a changed configuration; its engine runs unless it may execute nothing.
     pub async fn start_with(backend: Backend, world: World, adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::start_executing(backend, world, adjust, Arc::new(Runtime::default())).await
+    }
+
+    /// The same, with another executor than the product's.
+    pub async fn start_executing(
+        backend: Backend,
+        world: World,
+        adjust: impl FnOnce(&mut Config),
+        executor: Arc<dyn Executor>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(backend, &folder).await;
         adjust(&mut config);
@@ -70,13 +81,9 @@ impl App {
         let rival = tenant(&anyone, &admin, "rival").await;
         let mut app = Self { core, url, backend, admin, acme, rival, engine: None, stop, _folder: folder };
         if runs {
-            app.start_engine().await;
+            app.engine = Some(app.core.engine.start(&app.core, executor).await.unwrap());
         }
         app
-    }
-
-    pub async fn start_engine(&mut self) {
-        self.engine = Some(self.core.engine.start(&self.core, Arc::new(Runtime::default())).await.unwrap());
     }
 
     /// A caller without a credential.
@@ -111,6 +118,13 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
     }
 }
 
+/// A tenant of a server in a process of its own.
+pub async fn first_tenant(url: &str) -> Tenant {
+    let anyone = Client::new(url);
+    let admin = login(&anyone, "admin@example.com").await;
+    tenant(&anyone, &admin, "acme").await
+}
+
 async fn login(anyone: &Client, email: &str) -> Client {
     let answer =
         anyone.post("/v1/auth/login", json!({ "email": email, "password": PASSWORD })).await.expect(200);
@@ -142,6 +156,16 @@ impl Tenant {
         let mut body = json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" });
         merge(&mut body, more);
         text(&self.owner.post("/v1/agents", body).await.expect(201)["id"])
+    }
+
+    /// An agent whose model is the stand-in's.
+    pub async fn model_agent(&self, name: &str, server: &ModelServer, more: Value) -> String {
+        let provider = json!({ "name": name, "type": "LLM_OPENAI_COMPATIBLE",
+            "config": { "baseUrl": format!("{}/v1", server.url) }, "credentials": { "apiKey": "sk-test" } });
+        let provider = self.owner.post("/v1/integrations", provider).await.expect(201)["id"].clone();
+        let mut body = json!({ "model": "gpt-4o-mini", "providerId": provider });
+        merge(&mut body, more);
+        self.agent(name, body).await
     }
 
     /// A tool of the built-in function.

@@ -25,6 +25,11 @@ impl Client {
         Self { http: reqwest::Client::new(), url: url.to_owned(), credential: None }
     }
 
+    /// The same caller at another server.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     pub fn with_token(&self, token: &str) -> Self {
         Self { credential: Some(("authorization", format!("Bearer {token}"))), ..self.clone() }
     }
@@ -43,11 +48,16 @@ impl Client {
     }
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
+        self.attempt(request).await.unwrap()
+    }
+
+    /// Where the server may die meanwhile.
+    pub async fn attempt(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, body, text }
+        Ok(Answer { status, headers, body, text })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -2,11 +2,15 @@
 
 mod app;
 mod client;
-mod database;
+pub mod database;
+mod eventually;
+pub mod model_server;
+pub mod process;
 
-pub use app::{App, PASSWORD, Tenant};
+pub use app::{App, PASSWORD, Tenant, first_tenant};
 pub use client::{Answer, Client};
 pub use database::{Backend, fresh};
+pub use eventually::eventually;
 
 /// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`, or with
 /// `idle;` in front, on a server whose engine does not run.

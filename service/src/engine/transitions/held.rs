@@ -128,6 +128,7 @@ fn statement(dialect: Dialect) -> String {
          waiting_since = CASE WHEN {STATUS} = 'WAITING' THEN v.at END, \
          completed_at = CASE WHEN v.ended = 1 OR {STATUS} = 'CANCELLED' THEN v.at END, \
          failures = r.failures + v.failed, \
+         lost_count = CASE WHEN v.last_step > r.step_count THEN 0 ELSE r.lost_count END, \
          attempt = r.attempt - v.released, \
          event_seq = r.event_seq + v.events + v.changes, \
          step_count = {step_count}, \

@@ -27,7 +27,8 @@ use crate::db::{Column, ColumnType, Dialect, SystemTx};
 
 /// How many seconds of waiting one point of priority is worth, so that nothing starves.
 const SECONDS_PER_PRIORITY: i64 = 30;
-/// Executors that may vanish under a run before it fails with `WORKER_LOST`.
+/// Executors that may vanish, one after the other and without a new step, before a run fails with
+/// `WORKER_LOST`.
 pub const MOST_LOST: i32 = 3;
 
 /// Where a run stands in its lane: earlier first, in microseconds.

@@ -1,0 +1,199 @@
+//! A strict stand-in for a server of OpenAI's chat completions, and HTTP endpoints for API tools.
+//!
+//! Invariant: a request that OpenAI would refuse is refused here too, and kept as a fault.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+#[path = "../../../service/src/runtime/models/openai/tests/validator.rs"]
+mod validator;
+
+/// A request's conversation.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// What the user said first.
+    pub said: String,
+    /// How many answers the model gave before.
+    pub turn: usize,
+    pub messages: Vec<Value>,
+}
+
+/// What the stand-in does with a request.
+pub enum Reply {
+    /// Server-sent frames, each a JSON text or `[DONE]`; a moment passes between them.
+    Frames(Vec<String>),
+    /// The first frame, and then nothing until the stand-in is told to [`ModelServer::release`].
+    Held(Vec<String>),
+}
+
+/// A call of an API tool's endpoint.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    pub path: String,
+    pub key: String,
+    pub body: Value,
+}
+
+type Script = dyn Fn(&Conversation) -> Reply + Send + Sync;
+
+struct Shared {
+    script: Box<Script>,
+    asked: Mutex<Vec<Conversation>>,
+    effects: Mutex<Vec<Effect>>,
+    faults: Mutex<Vec<String>>,
+    /// Counts everything that happens here: what a test waits for instead of time.
+    moments: watch::Sender<u64>,
+    released: watch::Sender<bool>,
+}
+
+pub struct ModelServer {
+    pub url: String,
+    /// `host:port`, for the egress's list of private hosts.
+    pub host: String,
+    shared: Arc<Shared>,
+}
+
+impl ModelServer {
+    pub fn start(script: impl Fn(&Conversation) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            asked: Mutex::default(),
+            effects: Mutex::default(),
+            faults: Mutex::default(),
+            moments: watch::channel(0).0,
+            released: watch::channel(false).0,
+        });
+        let data = Data::from(shared.clone());
+        let app = move || {
+            App::new()
+                .app_data(data.clone())
+                .route("/v1/chat/completions", web::post().to(complete))
+                .route("/effects/{name}", web::post().to(effect))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
+        tokio::spawn(server);
+        Self { url: format!("http://{host}"), host, shared }
+    }
+
+    pub fn asked(&self) -> Vec<Conversation> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    pub fn effects(&self) -> Vec<Effect> {
+        self.shared.effects.lock().unwrap().clone()
+    }
+
+    /// What a strict server would have refused.
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.faults.lock().unwrap().clone()
+    }
+
+    pub fn moments(&self) -> watch::Receiver<u64> {
+        self.shared.moments.subscribe()
+    }
+
+    /// Lets held answers go on.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+}
+
+impl Shared {
+    fn moment(&self) {
+        self.moments.send_modify(|count| *count += 1);
+    }
+}
+
+async fn complete(shared: Data<Shared>, body: Bytes) -> HttpResponse {
+    let refused = |why: String| {
+        shared.faults.lock().unwrap().push(why.clone());
+        HttpResponse::BadRequest().json(json!({"error": {"message": why, "type": "invalid_request_error"}}))
+    };
+    let Ok(body) = serde_json::from_slice::<Value>(&body) else { return refused("no JSON".to_owned()) };
+    if let Err(why) = validator::validate(&body) {
+        return refused(why);
+    }
+    let messages = body["messages"].as_array().cloned().unwrap_or_default();
+    let said = messages.iter().find(|message| message["role"] == "user");
+    let conversation = Conversation {
+        said: said.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned(),
+        turn: messages.iter().filter(|message| message["role"] == "assistant").count(),
+        messages,
+    };
+    shared.asked.lock().unwrap().push(conversation.clone());
+    shared.moment();
+    let (frames, held) = match (shared.script)(&conversation) {
+        Reply::Frames(frames) => (frames, false),
+        Reply::Held(frames) => (frames, true),
+    };
+    let shared = shared.into_inner();
+    let frames = stream::iter(frames.into_iter().enumerate()).then(move |(index, frame)| {
+        let shared = shared.clone();
+        async move {
+            if index > 0 {
+                shared.moment();
+                let mut released = shared.released.subscribe();
+                if held {
+                    let _ = released.wait_for(|released| *released).await;
+                }
+            }
+            Ok::<_, std::io::Error>(Bytes::from(format!("data: {frame}\n\n")))
+        }
+    });
+    HttpResponse::Ok().content_type("text/event-stream").streaming(Box::pin(frames))
+}
+
+async fn effect(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+    let effect = Effect {
+        path: request.match_info().get("name").unwrap_or_default().to_owned(),
+        key: key.unwrap_or_default().to_owned(),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    shared.effects.lock().unwrap().push(effect);
+    shared.moment();
+    HttpResponse::Ok().json(json!({ "done": true }))
+}
+
+/// The frames of an answer as OpenAI streams it: text in pieces, then the calls, the end, the usage.
+pub fn frames(text: &str, calls: &[(&str, &str, Value)]) -> Vec<String> {
+    let chunk = |delta: Value, finish: Value| {
+        json!({"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "stand-in",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+        .to_string()
+    };
+    let mut frames = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
+    if !text.is_empty() {
+        frames.push(chunk(json!({ "content": text }), Value::Null));
+    }
+    for (index, (id, name, arguments)) in calls.iter().enumerate() {
+        let arguments = arguments.to_string();
+        let (first, rest) = arguments.split_at(arguments.len() / 2);
+        let open = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": first}});
+        frames.push(chunk(json!({ "tool_calls": [open] }), Value::Null));
+        let more = json!({"index": index, "function": {"arguments": rest}});
+        frames.push(chunk(json!({ "tool_calls": [more] }), Value::Null));
+    }
+    let finish = if calls.is_empty() { "stop" } else { "tool_calls" };
+    frames.push(chunk(json!({}), json!(finish)));
+    let usage =
+        json!({"prompt_tokens": PROMPT, "completion_tokens": ANSWER, "total_tokens": PROMPT + ANSWER});
+    frames.push(
+        json!({"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "stand-in",
+            "choices": [], "usage": usage})
+        .to_string(),
+    );
+    frames.push("[DONE]".to_owned());
+    frames
+}
+
+/// The tokens of every answer.
+pub const PROMPT: i64 = 100;
+pub const ANSWER: i64 = 10;

@@ -1,0 +1,94 @@
+//! The real binary as a process of its own, which a test may kill and pause.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use secrecy::ExposeSecret as _;
+use service::db::DatabaseConfig;
+
+use super::PASSWORD;
+
+/// Where a process lives: its folder, database and settings outlast it.
+pub struct Home {
+    pub folder: PathBuf,
+    pub database: DatabaseConfig,
+    pub private_hosts: String,
+    pub lease_seconds: u32,
+}
+
+pub struct Process {
+    child: Child,
+    pub url: String,
+}
+
+impl Home {
+    /// Starts `mission-control serve` at this port and waits until it serves.
+    pub async fn start(&self, port: u16) -> Process {
+        let mut command = Command::new(binary());
+        command
+            .arg("serve")
+            .env("MC_BIND", format!("127.0.0.1:{port}"))
+            .env("DATABASE_URL", self.database.url.expose_secret())
+            .env("MC_DATA_DIR", &self.folder)
+            .env("MC_ADMIN_EMAIL", "admin@example.com")
+            .env("MC_ADMIN_PASSWORD", PASSWORD)
+            .env("MC_RATE_LIMIT", "off")
+            .env("MC_SIGN_IN_LIMIT", "off")
+            .env("MC_DATABASE_CONNECTIONS", "8")
+            .env("MC_LEASE_SECONDS", self.lease_seconds.to_string())
+            .env("MC_HEARTBEAT_SECONDS", "1")
+            .env("MC_SWEEP_SECONDS", "1")
+            .env("MC_ALLOW_PRIVATE_HOSTS", &self.private_hosts)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log(&self.folder, port));
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let folder = self.folder.clone();
+        let serves = tokio::task::spawn_blocking(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).any(|line| line.contains(" serves "))
+        });
+        assert!(serves.await.unwrap(), "the server did not start; its log is in {}", folder.display());
+        Process { child, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
+impl Process {
+    /// `kill -9`, and its end.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGSTOP or SIGCONT, by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Beside the folder of the test's own executable.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let binary = own.parent().and_then(Path::parent).unwrap().join("mission-control");
+    assert!(binary.exists(), "{} is built by `cargo build -p api`", binary.display());
+    binary
+}
+
+fn log(folder: &Path, port: u16) -> Stdio {
+    let path = folder.join(format!("{port}.log"));
+    std::fs::File::options().create(true).append(true).open(path).unwrap().into()
+}
