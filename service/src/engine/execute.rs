@@ -20,16 +20,16 @@ const TEXT_INTERVAL: Duration = Duration::from_millis(100);
 pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, executor: Arc<dyn Executor>) {
     let outcome = outcome(&attempt, executor.as_ref()).await;
     let engine = &core.engine;
-    if let Some(ending) = ending(&run, outcome, core.clock.now(), &core.ids) {
-        let mut write = attempt.held(ending.progress);
-        write.change = Some(ending.change);
-        match engine.committer().write(write, ending.questions).await {
-            Ok(written) => {
-                metrics::counter!("engine_attempts_total", "status" => label(written.status)).increment(1)
-            }
-            Err(_) => metrics::counter!("engine_attempts_total", "status" => "lease_lost").increment(1),
+    let written = match ending(&run, outcome, core.clock.now(), &core.ids) {
+        Some(ending) => {
+            let mut write = attempt.held(ending.progress);
+            write.change = Some(ending.change);
+            engine.committer().write(write, ending.questions).await.ok()
         }
-    }
+        None => None,
+    };
+    let status = written.map_or("lease_lost", |written| label(written.status));
+    metrics::counter!("engine_attempts_total", "status" => status).increment(1);
     engine.leases().give_back(attempt.lease());
 }
 

@@ -3,5 +3,6 @@
 mod crash;
 mod fence;
 mod interleavings;
+mod limits;
 mod stage;
 mod takeover;
