@@ -8,7 +8,7 @@ use entity::identity::membership::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
-use super::users::{self, NewUser};
+use super::users::{self, NewUser, Vouched};
 use super::{memberships, tenants};
 use crate::auth::passwords;
 use crate::core::Core;
@@ -55,6 +55,7 @@ pub async fn bootstrap(core: &Core) -> Result<Option<FirstAdmin>> {
         password_hash: Some(hash),
         tenant: tenant.id,
         platform_role: PlatformRole::Admin,
+        vouched: Vouched::ByPlatform,
     };
     let (user, _) = users::find_or_create(core, tx.connection(), admin).await?;
     memberships::insert_active(core, tx.connection(), tenant.id, user.id, Role::Owner).await?;

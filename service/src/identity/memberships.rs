@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::users::{self, NewUser};
+use super::users::{self, NewUser, Vouched};
 use crate::core::Core;
 use crate::crud::{self, Once, Page, Paging, page};
 use crate::ctx::Ctx;
@@ -150,6 +150,7 @@ pub async fn create(ctx: &Ctx, create: CreateMembership) -> Result<MembershipVie
         password_hash,
         tenant: ctx.tenant,
         platform_role: PlatformRole::Member,
+        vouched: Vouched::ByNobody,
     };
     let (user, _) = users::find_or_create(&ctx.core, tx.system(Reason::People), user).await?;
     let taken = Error::conflict("already_member", "This person already belongs to the tenant.");

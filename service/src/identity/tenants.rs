@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::memberships;
-use super::users::{self, NewUser};
+use super::users::{self, NewUser, Vouched};
 use crate::auth::passwords;
 use crate::core::Core;
 use crate::crud::{self, Expected, Once, Page, Paging, Resource};
@@ -53,10 +53,11 @@ pub async fn get_own(ctx: &Ctx) -> Result<TenantView> {
     crud::get::<Tenants>(ctx, ctx.tenant).await
 }
 
-/// Makes a tenant and its owner: the person with that e-mail, else a new one.
+/// Makes a tenant and its owner: the person with that e-mail, else a new one, for whom the platform
+/// vouches.
 ///
 /// # Errors
-/// 409 `slug_taken`; 422 at `/owner/password`.
+/// 409 `slug_taken`, `owner_unverified`; 422 at `/owner/password`.
 pub async fn create(ctx: &Ctx, create: CreateTenant) -> Result<CreatedTenant> {
     let CreateTenant { name, slug, plan, owner: NewOwner { email, name: owner_name, password } } = create;
     if let Some(answer) = ctx.replay().await? {
@@ -82,8 +83,13 @@ pub async fn create(ctx: &Ctx, create: CreateTenant) -> Result<CreatedTenant> {
         password_hash,
         tenant: tenant.id,
         platform_role: PlatformRole::Member,
+        vouched: Vouched::ByPlatform,
     };
     let (owner, is_new) = users::find_or_create(core, whole, owner).await?;
+    if owner.email_verified_at.is_none() || owner.password_hash.is_none() {
+        let message = "Another tenant made this person and nobody verified their e-mail: name another owner.";
+        return Err(Error::conflict("owner_unverified", message));
+    }
     memberships::insert_active(core, whole, tenant.id, owner.id, Role::Owner).await?;
     let created = CreatedTenant {
         tenant: tenant.into(),

@@ -1,4 +1,7 @@
 //! People. They stand above tenants: one e-mail, in any case, is one person.
+//!
+//! Invariant: a person whose e-mail is not verified acts in the tenant that made them and in no other,
+//! because an administrator of that tenant chose their password.
 #![expect(clippy::disallowed_methods, reason = "people belong to no tenant")]
 
 use std::collections::BTreeMap;
@@ -47,6 +50,23 @@ pub struct NewUser {
     /// The default tenant.
     pub tenant: Uuid,
     pub platform_role: PlatformRole,
+    pub vouched: Vouched,
+}
+
+/// Who says that the e-mail is the person's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    ByPlatform,
+    ByNobody,
+}
+
+/// # Errors
+/// 403 `email_unverified`.
+pub fn require_may_join(user: &Model, tenant: Uuid) -> Result<()> {
+    if user.email_verified_at.is_some() || user.tenant_id == Some(tenant) {
+        return Ok(());
+    }
+    Err(Error::denied("email_unverified", "Your e-mail is not verified: you act in your first tenant only."))
 }
 
 /// The person with that e-mail: the one there is, untouched, or a new one; and whether it is new.
@@ -55,7 +75,7 @@ pub async fn find_or_create(
     transaction: &impl ConnectionTrait,
     user: NewUser,
 ) -> Result<(Model, bool)> {
-    let NewUser { email, name, password_hash, tenant, platform_role } = user;
+    let NewUser { email, name, password_hash, tenant, platform_role, vouched } = user;
     let now = core.clock.now();
     let row = Model {
         id: core.ids.next(),
@@ -66,7 +86,7 @@ pub async fn find_or_create(
         platform_role,
         is_active: true,
         password_hash,
-        email_verified_at: None,
+        email_verified_at: (vouched == Vouched::ByPlatform).then_some(now),
         created_at: now,
         updated_at: now,
     };

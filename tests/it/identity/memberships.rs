@@ -83,6 +83,36 @@ on_both! {
         assert_eq!(owners["data"].as_array().unwrap().len(), 1);
     }
 
+    async fn who_chose_the_password_of_an_unverified_person_gets_into_no_other_tenant(app: App) {
+        let victim = "victim@example.com";
+        let (planted, _) = member(&app, victim, "VIEWER").await;
+        app.rival.owner.post("/v1/memberships", json!({ "email": victim, "role": "ADMIN" })).await.expect(201);
+        let login = json!({ "email": victim, "password": PASSWORD, "tenantId": app.rival.id });
+        assert_eq!(app.anyone().post("/v1/auth/login", login.clone()).await.problem(403), "no_membership");
+        let mine = planted.get("/v1/me/memberships").await.expect(200);
+        let place = mine["data"].as_array().unwrap().iter().find(|place| place["status"] == "INVITED").unwrap();
+        let accept = format!("/v1/me/memberships/{}/accept", place["id"].as_str().unwrap());
+        assert_eq!(planted.post(&accept, json!({})).await.problem(403), "email_unverified");
+        assert_eq!(app.anyone().post("/v1/auth/login", login).await.problem(403), "no_membership");
+
+        let tenant = json!({ "name": "Third", "slug": "third", "owner": { "email": victim } });
+        assert_eq!(app.admin.post("/v1/tenants", tenant).await.problem(409), "owner_unverified");
+        let slugs = app.admin.get("/v1/tenants").await;
+        assert!(!slugs.text.contains("third"), "{}", slugs.text);
+    }
+
+    async fn an_invitation_that_cannot_be_accepted_does_not_hide_one_that_can(app: App) {
+        let email = "both@example.com";
+        let body = json!({ "email": email, "password": PASSWORD });
+        let first = app.acme.owner.post("/v1/memberships", body.clone()).await.expect(201);
+        app.rival.owner.post("/v1/memberships", json!({ "email": email })).await.expect(201);
+        app.acme.owner.delete(&format!("/v1/memberships/{}", first["id"].as_str().unwrap())).await.expect(204);
+        assert_eq!(app.anyone().post("/v1/auth/login", body.clone()).await.problem(403), "email_unverified");
+        app.acme.owner.post("/v1/memberships", json!({ "email": email })).await.expect(201);
+        let entered = app.anyone().post("/v1/auth/login", body).await.expect(200);
+        assert_eq!(entered["tenantId"], app.acme.id.as_str());
+    }
+
     async fn another_tenants_membership_is_not_there(app: App) {
         let path = own(&app).await;
         assert_eq!(app.rival.owner.get(&path).await.problem(404), "not_found");

@@ -14,6 +14,7 @@ use crate::crud::{self, Once, Page, Paging, page};
 use crate::ctx::{Actor, Ctx};
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::identity::users;
 
 /// A place of the caller in a tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -67,7 +68,7 @@ pub async fn list_mine(ctx: &Ctx, paging: &Paging) -> Result<Page<MyMembershipVi
 /// Accepts an invitation; one that is accepted already stays so.
 ///
 /// # Errors
-/// 403 `person_only`; 404; 409 `membership_suspended`.
+/// 403 `person_only`, `email_unverified`; 404; 409 `membership_suspended`.
 pub async fn accept(ctx: &Ctx, id: Uuid) -> Result<MyMembershipView> {
     let me = person(ctx)?;
     let tx = match ctx.begin_once().await? {
@@ -78,7 +79,12 @@ pub async fn accept(ctx: &Ctx, id: Uuid) -> Result<MyMembershipView> {
     let row = find(tx.system(Reason::People), me, id).await?.ok_or_else(missing)?;
     let row = match row.status {
         MembershipStatus::Active => row,
-        MembershipStatus::Invited => accept_in(&ctx.core, tx.system(Reason::People), &row).await?,
+        MembershipStatus::Invited => {
+            let people = tx.system(Reason::People);
+            let user = users::by_id(people, me).await?.ok_or_else(missing)?;
+            users::require_may_join(&user, row.tenant_id)?;
+            accept_in(&ctx.core, people, &row).await?
+        }
         MembershipStatus::Suspended => {
             return Err(Error::conflict("membership_suspended", "The tenant has suspended your membership."));
         }

@@ -1,7 +1,7 @@
 //! Which tenant a person enters.
 
 use entity::identity::app_user::{self, PlatformRole};
-use entity::identity::membership::{Column, Entity, MembershipStatus};
+use entity::identity::membership::{self, Column, Entity, MembershipStatus};
 use entity::identity::tenant;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, Order, QueryFilter as _};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
-use crate::identity::memberships;
+use crate::identity::{memberships, users};
 
 /// More memberships than this a person may have, but not enter without naming the tenant.
 const LOOKED_AT: u64 = 1000;
@@ -21,7 +21,7 @@ const LOOKED_AT: u64 = 1000;
 /// default tenant or the oldest one, where they have no role: only the platform's own rights remain.
 ///
 /// # Errors
-/// 403 `no_membership`, the same whether or not the tenant exists.
+/// 403 `no_membership`, the same whether or not the tenant exists; 403 `email_unverified`.
 pub async fn open(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> Result<Uuid> {
     let system = core.db.system(Reason::SignIn);
     if let Some(tenant) = wanted
@@ -44,10 +44,13 @@ pub async fn open(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> 
             return Ok(tenant);
         }
     }
-    let invited = places.iter().find(|place| {
+    let mut invited = places.iter().filter(|place| {
         place.status == MembershipStatus::Invited && wanted.is_none_or(|tenant| tenant == place.tenant_id)
     });
-    if let Some(invited) = invited.filter(|_| active.next().is_none()) {
+    let joinable = |place: &&membership::Model| users::require_may_join(user, place.tenant_id).is_ok();
+    let first = invited.clone().find(joinable).or_else(|| invited.next());
+    if let Some(invited) = first.filter(|_| active.next().is_none()) {
+        users::require_may_join(user, invited.tenant_id)?;
         memberships::accept_row(core, invited).await?;
         return Ok(invited.tenant_id);
     }
