@@ -1,5 +1,7 @@
 //! `/v1/auth` as a caller sees it.
 
+use entity::identity::refresh_token;
+use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
 
 use crate::support::{App, PASSWORD};
@@ -14,6 +16,22 @@ async fn refresh(app: &App, tokens: &Value) -> crate::support::Answer {
 
 fn with_token(app: &App, tokens: &Value) -> crate::support::Client {
     app.anyone().with_token(tokens["accessToken"].as_str().unwrap())
+}
+
+/// Lets a session have used so many tokens before.
+#[expect(clippy::disallowed_methods, reason = "so many requests would take long")]
+async fn use_tokens(app: &App, session: &str, count: u32) {
+    let now = app.core.clock.now();
+    let row = |n: u32| refresh_token::Model {
+        hash: n.to_be_bytes().to_vec(),
+        session_id: session.parse().unwrap(),
+        created_at: now,
+        used_at: Some(now),
+    };
+    let tx = app.core.db.system(service::db::Reason::SignIn).begin().await.unwrap();
+    let rows = (0..count).map(|n| row(n).into_active_model().reset_all());
+    refresh_token::Entity::insert_many(rows).exec_without_returning(tx.connection()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 on_both! {
@@ -33,6 +51,25 @@ on_both! {
         assert_eq!(refresh(&app, &second).await.problem(401), "invalid_refresh_token");
         assert_eq!(with_token(&app, &second).get("/v1/whoami").await.problem(401), "session_ended");
         app.acme.owner.get("/v1/whoami").await.expect(200);
+    }
+
+    async fn many_refreshes_do_not_make_a_used_token_forgotten(app: App) {
+        let first = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let mut last = first.clone();
+        for _ in 0..40 {
+            last = refresh(&app, &last).await.expect(200);
+        }
+        assert_eq!(refresh(&app, &first).await.problem(401), "invalid_refresh_token");
+        assert_eq!(with_token(&app, &last).get("/v1/whoami").await.problem(401), "session_ended");
+    }
+
+    async fn a_session_ends_when_it_was_refreshed_too_often(app: App) {
+        let tokens = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let who = with_token(&app, &tokens).get("/v1/whoami").await.expect(200);
+        use_tokens(&app, who["credential"]["id"].as_str().unwrap(), 4999).await;
+        let tokens = refresh(&app, &tokens).await.expect(200);
+        assert_eq!(refresh(&app, &tokens).await.problem(401), "invalid_refresh_token");
+        assert_eq!(with_token(&app, &tokens).get("/v1/whoami").await.problem(401), "session_ended");
     }
 
     async fn of_many_refreshes_at_once_one_wins(app: App) {

@@ -22,8 +22,9 @@ use crate::identity::users;
 pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Live sessions of one person; opening more ends the one that was quiet the longest.
 const MOST_SESSIONS: i64 = 50;
-/// Used tokens that a session remembers, to notice that one is used again.
-const USED_KEPT: i64 = 32;
+/// Used tokens are remembered for the session's life, to notice that one is used again: a session that
+/// used more has ended. An access token of ten minutes needs 4,320 in a session's lifetime.
+const MOST_ROTATIONS: i64 = 5000;
 /// How long the row of an ended session is kept.
 const ENDED_KEPT: TimeDelta = TimeDelta::hours(1);
 
@@ -39,9 +40,8 @@ const USE: &str = "UPDATE refresh_token SET used_at = $2 WHERE hash = $1 AND use
     RETURNING session_id";
 const MOVE: &str =
     "UPDATE session SET last_seen_at = $2, tenant_id = $3 WHERE id = $1 AND revoked_at IS NULL";
-const FORGET_USED: &str = "DELETE FROM refresh_token WHERE session_id = $1 AND used_at IS NOT NULL
-    AND hash NOT IN (SELECT hash FROM refresh_token WHERE session_id = $1 AND used_at IS NOT NULL
-                     ORDER BY used_at DESC LIMIT $2)";
+const COUNT_USED: &str =
+    "SELECT COUNT(*) AS used FROM refresh_token WHERE session_id = $1 AND used_at IS NOT NULL";
 const END: &str = "UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
 
 /// A new session and its first refresh token.
@@ -103,7 +103,14 @@ pub async fn rotate(core: &Core, used: &Sha256Hash, wanted: Option<Uuid>) -> Res
     if moved.rows_affected() == 0 {
         return Err(refused());
     }
-    tx.execute(FORGET_USED, vec![id.into(), USED_KEPT.into()]).await?;
+    let counted = tx.query(COUNT_USED, vec![id.into()]).await?;
+    let used: i64 = counted.first().ok_or_else(refused)?.try_get("", "used")?;
+    if used > MOST_ROTATIONS {
+        tx.commit().await?;
+        tracing::warn!(session = %id, "a session was refreshed too often: it ends");
+        end(core, id).await?;
+        return Err(refused());
+    }
     let token = add_token(core, &tx, id).await?;
     tx.commit().await?;
     Ok((Subject { user: user.id, tenant, session: id }, token))
