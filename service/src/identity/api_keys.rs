@@ -1,9 +1,11 @@
 //! API keys: credentials of machines. The secret is shown once; what is stored is its hash.
 //!
-//! Invariant: a key never holds more than its maker does, when it is made and whenever it is used.
+//! Invariants: a key never holds more than its maker does, when it is made and whenever it is used; one
+//! made by a key does not outlive it; nobody changes the keys of a person who may do more than they.
 
 use chrono::{DateTime, Utc};
 use entity::identity::api_key::{ActiveModel, Column, Entity, Model};
+use entity::identity::membership;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, Condition};
 use secrecy::ExposeSecret as _;
@@ -15,11 +17,15 @@ use validator::Validate;
 use crate::auth::api_keys::{API_KEY, ApiKeySecret};
 use crate::crud::metadata::{self, Metadata, MetadataPatch};
 use crate::crud::{self, Expected, Once, Page, Paging, Resource, page, patch};
-use crate::ctx::Ctx;
+use crate::ctx::{Actor, Ctx};
+use crate::db::TenantTx;
 use crate::error::{Error, Result};
 
 /// Keys of a tenant that work.
 const MOST_KEYS: u64 = 1000;
+
+const REVOKE_ALL: &str = "UPDATE api_key SET revoked_at = $3, updated_at = $3, revision = revision + 1
+    WHERE tenant_id = $1 AND created_by = $2 AND revoked_at IS NULL";
 
 /// An API key without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -73,7 +79,7 @@ pub struct CreateApiKey {
     /// Permissions that you have yourself, or `*` for all of yours, now and later.
     #[schema(min_items = 1, max_items = 64, example = json!(["task-runs:read", "task-runs:write"]))]
     pub scopes: Vec<String>,
-    /// When the key stops working; without it never.
+    /// When the key stops working; without it never. A key made with a key stops with it at the latest.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -176,7 +182,17 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     if expires_at.is_some_and(|at| at <= now) {
         return Err(Error::invalid("/expiresAt", "past", "must be in the future"));
     }
-    if tx.find::<Entity>().filter(Column::RevokedAt.is_null()).count(MOST_KEYS).await? >= MOST_KEYS {
+    let expires_at = match ctx.actor {
+        Actor::ApiKey { id, .. } => {
+            let own = tx.get::<Entity>(id).await?.ok_or_else(|| API_KEY.invalid())?.expires_at;
+            expires_at.into_iter().chain(own).min()
+        }
+        Actor::User { .. } | Actor::System => expires_at,
+    };
+    tx.lock_tenant().await?;
+    let works = Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now));
+    let working = tx.find::<Entity>().filter(Column::RevokedAt.is_null()).filter(works);
+    if working.count(MOST_KEYS).await? >= MOST_KEYS {
         let message = format!("A tenant has at most {MOST_KEYS} keys: revoke some first.");
         return Err(Error::conflict("too_many_api_keys", message));
     }
@@ -204,8 +220,11 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     Ok(created)
 }
 
+/// # Errors
+/// 403 `role_above_own`.
 pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateApiKey) -> Result<ApiKeyView> {
     let UpdateApiKey { name, metadata } = update;
+    require_reach(ctx, id).await?;
     crud::update::<ApiKeys>(ctx, id, expected, |row| {
         let mut changes = ActiveModel::default();
         if let Some(name) = &name {
@@ -221,7 +240,11 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateApiKe
 
 /// Revokes a key: refused at once on this node, within a second on others. It stays listed, and
 /// revoking it again changes nothing.
+///
+/// # Errors
+/// 403 `role_above_own`.
 pub async fn revoke(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
+    require_reach(ctx, id).await?;
     let now = ctx.core.clock.now();
     crud::update::<ApiKeys>(ctx, id, expected, |row| {
         let mut changes = ActiveModel::default();
@@ -233,4 +256,24 @@ pub async fn revoke(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     .await?;
     ctx.core.principals.clear();
     Ok(())
+}
+
+/// Revokes the keys that a person made, within the transaction that ends their membership.
+pub(super) async fn revoke_all_of(tx: &TenantTx, maker: Uuid, now: DateTime<Utc>) -> Result<()> {
+    tx.execute(REVOKE_ALL, vec![maker.into(), now.into()]).await?;
+    Ok(())
+}
+
+/// The caller's own key, or that of a person who may do no more than the caller.
+async fn require_reach(ctx: &Ctx, id: Uuid) -> Result<()> {
+    let maker = crud::load::<ApiKeys>(ctx, id).await?.created_by;
+    if ctx.actor.user() == Some(maker) {
+        return Ok(());
+    }
+    let place =
+        ctx.db().find::<membership::Entity>().filter(membership::Column::UserId.eq(maker)).one().await?;
+    if place.is_none_or(|place| ctx.rights.cover(place.role)) {
+        return Ok(());
+    }
+    Err(Error::denied("role_above_own", "The maker of this key may do more than you may."))
 }

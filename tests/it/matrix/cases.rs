@@ -25,6 +25,8 @@ pub enum Takes {
     Person,
     /// All rights of the role that is given: a key with one scope is refused with `role_above_own`.
     Cover,
+    /// All rights of the owner who made it: a lower role is refused with `role_above_own`.
+    Reach,
     /// What does not exist yet: nobody succeeds.
     Nothing,
 }
@@ -107,8 +109,8 @@ fn identity() -> Vec<Case> {
         case("list_api_keys", &[("cursor", "@cursor")]),
         case("create_api_key", &[]).with(json!({ "name": "key #", "scopes": ["api-keys:write"] })),
         of("get_api_key", "@api-key"),
-        of("update_api_key", "@new:api-key").with(json!({ "name": "other #" })),
-        of("delete_api_key", "@new:api-key"),
+        of("update_api_key", "@new:api-key").with(json!({ "name": "other #" })).takes(Takes::Reach),
+        of("delete_api_key", "@new:api-key").takes(Takes::Reach),
     ]
 }
 

@@ -14,6 +14,7 @@ use crate::crud::{Expected, patch};
 use crate::ctx::Ctx;
 use crate::db::{Reason, TenantTx};
 use crate::error::{Error, Result};
+use crate::identity::api_keys;
 
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -64,7 +65,7 @@ pub async fn update(
     Ok(view)
 }
 
-/// Ends a membership, or takes an invitation back. The person's keys in the tenant stop working.
+/// Ends a membership, or takes an invitation back. The person's keys in the tenant are revoked.
 ///
 /// # Errors
 /// 403 `role_above_own`; 409 `last_owner`.
@@ -79,6 +80,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     if tx.delete::<Entity>(same).await? == 0 {
         return Err(concurrent());
     }
+    api_keys::revoke_all_of(&tx, row.user_id, ctx.core.clock.now()).await?;
     tx.commit().await?;
     ctx.core.principals.clear();
     Ok(())
