@@ -175,10 +175,12 @@ where
         }
     };
     tx.commit().await?;
-    if gone {
-        Ok(())
-    } else {
-        Err(Error::conflict("concurrent_update", "The resource is being changed by others: try again."))
+    match expected {
+        _ if gone => Ok(()),
+        Expected::Revision(_) => Err(Error::PreconditionFailed),
+        Expected::Any => {
+            Err(Error::conflict("concurrent_update", "The resource is being changed by others: try again."))
+        }
     }
 }
 

@@ -31,4 +31,18 @@ on_both! {
             assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
         }
     }
+
+    async fn a_delete_of_a_named_revision_that_loses_the_race_says_so(app: App) {
+        for n in 0..5 {
+            let name = format!("t{n}");
+            let path = format!("/v1/tools/{}", app.acme.builtin(&name, "builtin/echo").await);
+            let owner = &app.acme.owner;
+            let delete = owner.send(owner.request("DELETE", &path).header("if-match", "\"1\""));
+            let (changed, deleted) = tokio::join!(owner.patch(&path, json!({ "description": "New." })), delete);
+            match deleted.status {
+                204 => assert!(matches!(changed.status, 200 | 404), "{}", changed.text),
+                _ => assert_eq!(deleted.problem(412), "revision_changed"),
+            }
+        }
+    }
 }
