@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::headers::secure;
 use super::identify::{Caller, RequestId};
-use super::{Answer, Shared, boxed};
+use super::{Answer, Shared, boxed, routed_path};
 use crate::error::{HttpError, Problem};
 use crate::metrics::{DURATION, REQUESTS};
 use crate::openapi::operation_of;
@@ -38,7 +38,7 @@ pub async fn observe(
     if let Some(failure) = &mut failure {
         response = with_problem(response, std::mem::take(&mut failure.body));
     }
-    let path = response.request().path().to_owned();
+    let path = routed_path(response.request()).to_owned();
     let headers = response.headers_mut();
     secure(&path, headers);
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -20,7 +20,7 @@ use service::error::Error;
 use uuid::Uuid;
 
 use super::identify::Caller;
-use super::{Answer, Shared, boxed, refuse, request_info};
+use super::{Answer, Shared, boxed, refuse, request_info, routed_path};
 use crate::error::seconds;
 use crate::server::Options;
 
@@ -141,9 +141,10 @@ impl RateLimits {
 }
 
 pub async fn limit(gate: Shared, request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Answer {
-    let is_sign_in = request.path().starts_with("/v1/auth/");
+    let path = routed_path(request.request());
+    let is_sign_in = path.starts_with("/v1/auth/");
     let limiter = if is_sign_in { &gate.limits.sign_in } else { &gate.limits.callers };
-    let probe = matches!(request.path(), "/livez" | "/readyz" | "/metrics");
+    let probe = matches!(path, "/livez" | "/readyz" | "/metrics");
     let Some(limiter) = limiter.as_ref().filter(|_| !probe) else {
         return next.call(request).await.map(boxed);
     };

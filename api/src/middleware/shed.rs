@@ -8,11 +8,11 @@ use actix_web::dev::ServiceRequest;
 use actix_web::middleware::Next;
 use service::error::Error;
 
-use super::{Answer, Shared, boxed, refuse};
+use super::{Answer, Shared, boxed, refuse, routed_path};
 use crate::error::HttpError;
 
 pub async fn shed(gate: Shared, request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Answer {
-    if matches!(request.path(), "/livez" | "/readyz") {
+    if matches!(routed_path(request.request()), "/livez" | "/readyz") {
         return next.call(request).await.map(boxed);
     }
     let Ok(_permit) = gate.in_flight.try_acquire() else {

@@ -101,7 +101,7 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
     static PATHS: LazyLock<Vec<(ResourceDef, &'static str)>> = LazyLock::new(|| {
         operations().iter().map(|known| (ResourceDef::new(known.path.as_str()), known.method)).collect()
     });
-    let matching = PATHS.iter().filter(|(path, _)| path.is_match(request.path()));
+    let matching = PATHS.iter().filter(|(path, _)| path.is_match(request.match_info().as_str()));
     let allowed: BTreeSet<&str> = matching.map(|(_, method)| *method).collect();
     let allow = allowed.into_iter().collect::<Vec<_>>().join(", ");
     let error = if allow.is_empty() {
