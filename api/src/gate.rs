@@ -9,18 +9,23 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use service::core::Core;
 use service::error::Error;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::error::HttpError;
-use crate::metrics::IN_FLIGHT;
+use crate::metrics::{IN_FLIGHT, STREAMS, WAITS};
 use crate::middleware::rate_limit::RateLimits;
+use crate::places::Places;
 use crate::server::Options;
-use crate::sse::Streams;
 
 /// How long a request's work may take, beside waits it asked for.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+tokio::task_local! {
+    /// The place in flight of the request at hand.
+    pub static IN_FLIGHT_PLACE: Arc<OwnedSemaphorePermit>;
+}
 
 /// Shared by all workers of a server; cheap to clone.
 #[derive(Clone)]
@@ -30,8 +35,9 @@ pub struct Parts {
     pub core: Core,
     pub options: Options,
     pub limits: RateLimits,
-    pub in_flight: Semaphore,
-    pub streams: Streams,
+    pub in_flight: Arc<Semaphore>,
+    pub streams: Places,
+    pub waits: Places,
     pub draining: CancellationToken,
     pub metrics: PrometheusHandle,
     runtime: Handle,
@@ -51,8 +57,9 @@ impl Gate {
     pub fn new(core: Core, options: Options, runtime: Handle, draining: CancellationToken) -> Self {
         Self(Arc::new(Parts {
             limits: RateLimits::new(&options),
-            in_flight: Semaphore::new(options.max_in_flight),
-            streams: Streams::new(options.max_streams, options.max_streams_per_caller),
+            in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
+            streams: Places::new(options.streams),
+            waits: Places::new(options.waits),
             metrics: crate::metrics::recorder(),
             core,
             options,
@@ -71,13 +78,18 @@ impl Gate {
     }
 
     /// Runs `work` to its end on the main runtime, also when the caller hangs up or the deadline
-    /// (after `wait`) has passed; a panic in it is an internal error.
+    /// (after `wait`) has passed; a panic in it is an internal error. The request's place in flight is
+    /// taken until then, so that sending and hanging up does not escape the bound.
     pub async fn run<T: Send + 'static>(
         &self,
         wait: Duration,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, HttpError> {
-        let task = self.spawn(work);
+        let place = IN_FLIGHT_PLACE.try_with(Arc::clone).ok();
+        let task = self.spawn(async move {
+            let _place = place;
+            work.await
+        });
         match tokio::time::timeout(wait + DEADLINE, task).await {
             Ok(Ok(done)) => Ok(done?),
             Ok(Err(lost)) => Err(Error::internal(format!("the work was lost: {lost}")).into()),
@@ -91,7 +103,10 @@ impl Gate {
     /// Folds what the recorder gathered and reports what is counted elsewhere.
     pub fn report(&self) {
         let busy = self.options.max_in_flight.saturating_sub(self.in_flight.available_permits());
-        metrics::gauge!(IN_FLIGHT).set(u32::try_from(busy).unwrap_or(u32::MAX));
+        let gauge = |name, count| metrics::gauge!(name).set(u32::try_from(count).unwrap_or(u32::MAX));
+        gauge(IN_FLIGHT, busy);
+        gauge(STREAMS, self.streams.taken());
+        gauge(WAITS, self.waits.taken());
         self.metrics.run_upkeep();
     }
 

@@ -10,6 +10,7 @@ mod gate;
 mod metrics;
 mod middleware;
 pub mod openapi;
+mod places;
 pub mod server;
 pub mod sse;
 mod v1;

@@ -11,6 +11,7 @@ pub const REQUESTS: &str = "http_requests_total";
 pub const DURATION: &str = "http_request_duration_seconds";
 pub const IN_FLIGHT: &str = "http_requests_in_flight";
 pub const STREAMS: &str = "http_streams_open";
+pub const WAITS: &str = "http_waits_open";
 /// How often the recorder folds what it has gathered.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -42,5 +43,6 @@ fn install() -> PrometheusHandle {
     describe_histogram!(DURATION, Unit::Seconds, "Time from the head of a request to its answer");
     describe_gauge!(IN_FLIGHT, "Requests being worked on");
     describe_gauge!(STREAMS, "Event streams open");
+    describe_gauge!(WAITS, "Requests that wait for a run or a tool to end");
     handle
 }

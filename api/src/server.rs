@@ -17,6 +17,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::gate::Gate;
 use crate::middleware::rate_limit::{self, Rate};
 use crate::middleware::{buffer, cors::cors, identify, limit, observe, shed};
+use crate::places::Most;
 use crate::{metrics, openapi, v1};
 
 /// The limits and habits of a server. The default is open to tests: no rates, loopback rules.
@@ -26,8 +27,10 @@ pub struct Options {
     /// Requests worked on at once; more are 503.
     pub max_in_flight: usize,
     pub max_connections_per_worker: usize,
-    pub max_streams: usize,
-    pub max_streams_per_caller: usize,
+    /// Event streams open at once.
+    pub streams: Most,
+    /// Requests that wait for a run or a tool to end, at once.
+    pub waits: Most,
     pub rate_limit: Option<Rate>,
     /// Attempts to sign in, for each address.
     pub sign_in_limit: Option<Rate>,
@@ -56,8 +59,8 @@ impl Default for Options {
             workers: std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8)),
             max_in_flight: 4096,
             max_connections_per_worker: 10_000,
-            max_streams: 1024,
-            max_streams_per_caller: 32,
+            streams: Most { on_node: 1024, of_tenant: 256, of_caller: 32, code: "too_many_streams" },
+            waits: Most { on_node: 2048, of_tenant: 512, of_caller: 64, code: "too_many_waits" },
             rate_limit: None,
             sign_in_limit: None,
             cors_origins: Vec::new(),

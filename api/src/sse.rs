@@ -1,10 +1,8 @@
 //! Server-sent events. A stream's work runs on the main runtime and reaches the caller through a
 //! bounded channel, so that a caller who does not read holds back only their own stream.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -18,7 +16,6 @@ use tokio::sync::mpsc;
 
 use crate::error::{HttpError, Problem};
 use crate::extract::Can;
-use crate::metrics::STREAMS;
 
 const PING: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader.
@@ -62,13 +59,13 @@ where
     S: Stream<Item = Result<Event, Error>> + Send + 'static,
 {
     let (ctx, gate) = can.into_parts();
-    let permit = gate.streams.acquire(ctx.actor.to_string())?;
+    let place = gate.streams.take(&ctx)?;
     let request_id = ctx.request_id.clone();
     let events = gate.run(Duration::ZERO, open(ctx)).await?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let draining = gate.draining.clone();
     drop(gate.spawn(async move {
-        let _permit = permit;
+        let _place = place;
         tokio::select! {
             () = draining.cancelled() => {}
             () = sender.closed() => {}
@@ -121,54 +118,6 @@ fn body(mut receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes,
     }
 }
 
-/// How many streams are open, on this node and by each caller.
-pub struct Streams {
-    open: Arc<Mutex<HashMap<String, usize>>>,
-    most: usize,
-    most_per_caller: usize,
-}
-
-/// A place for one stream, free again when dropped.
-#[derive(Debug)]
-pub struct StreamPermit {
-    open: Arc<Mutex<HashMap<String, usize>>>,
-    caller: String,
-}
-
-impl Streams {
-    pub fn new(most: usize, most_per_caller: usize) -> Self {
-        Self { open: Arc::default(), most, most_per_caller }
-    }
-
-    fn acquire(&self, caller: String) -> Result<StreamPermit, Error> {
-        let retry_after = Duration::from_secs(5);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= self.most {
-            return Err(Error::Unavailable { code: "overloaded", retry_after });
-        }
-        let mine = open.entry(caller.clone()).or_default();
-        if *mine >= self.most_per_caller {
-            return Err(Error::RateLimited { code: "too_many_streams", retry_after });
-        }
-        *mine += 1;
-        metrics::gauge!(STREAMS).increment(1);
-        Ok(StreamPermit { open: Arc::clone(&self.open), caller })
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        metrics::gauge!(STREAMS).decrement(1);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mine) = open.get_mut(&self.caller) {
-            *mine -= 1;
-            if *mine == 0 {
-                open.remove(&self.caller);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,17 +126,6 @@ mod tests {
     fn events_keep_their_lines_and_their_frame() {
         let event = Event { id: Some("4\n2".into()), event: "run.delta".into(), data: "a\nb".into() };
         assert_eq!(event.encode(), "id: 42\nevent: run.delta\ndata: a\ndata: b\n\n");
-    }
-
-    #[test]
-    fn streams_are_bounded_and_given_back() {
-        let streams = Streams::new(2, 1);
-        let first = streams.acquire("a".into()).unwrap();
-        assert!(matches!(streams.acquire("a".into()), Err(Error::RateLimited { .. })));
-        let _second = streams.acquire("b".into()).unwrap();
-        assert!(matches!(streams.acquire("c".into()), Err(Error::Unavailable { .. })));
-        drop(first);
-        assert!(streams.acquire("a".into()).is_ok());
     }
 
     #[tokio::test]

@@ -39,14 +39,24 @@ impl<P: Permission> Can<P> {
         self.gate.run(Duration::ZERO, work(self.ctx)).await
     }
 
-    /// As [`Can::run`], for work that waits on purpose: the deadline starts after `wait`.
+    /// As [`Can::run`], for work that waits on purpose: the deadline starts after `wait`. How many wait
+    /// at once is bounded.
     pub async fn run_waiting<F, W, T>(self, wait: Duration, work: W) -> Result<T, HttpError>
     where
         W: FnOnce(Ctx) -> F,
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        self.gate.run(wait, work(self.ctx)).await
+        if wait.is_zero() {
+            return self.run(work).await;
+        }
+        let place = self.gate.waits.take(&self.ctx)?;
+        let work = work(self.ctx);
+        let held = async move {
+            let _place = place;
+            work.await
+        };
+        self.gate.run(wait, held).await
     }
 
     /// For streams, which outlive the handler.

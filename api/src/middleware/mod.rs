@@ -49,8 +49,7 @@ mod tests {
 
     #[test]
     fn an_encoded_path_is_the_path_that_is_routed() {
-        let path =
-            |uri: &str| routed_path(&TestRequest::post().uri(uri).to_http_request()).to_owned();
+        let path = |uri: &str| routed_path(&TestRequest::post().uri(uri).to_http_request()).to_owned();
         assert_eq!(path("/v1/%61uth/login?a=%62"), "/v1/auth/login");
         assert_eq!(path("/%6Civez"), "/livez");
         assert_eq!(path("/v1/a%2Fb"), "/v1/a%2Fb");
