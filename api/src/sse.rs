@@ -1,22 +1,28 @@
 //! Server-sent events. A stream's work runs on the main runtime and reaches the caller through a
-//! bounded channel, so that a caller who does not read holds back only their own stream.
+//! bounded channel, so that a caller who does not read holds back only their own stream. A stream
+//! does not outlive its credential.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{self, ContentEncoding};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use service::auth::permissions::Permission;
+use service::auth::principal::{Credential, authenticate};
+use service::core::Core;
 use service::ctx::Ctx;
 use service::error::Error;
 use tokio::sync::mpsc;
 
 use crate::error::{HttpError, Problem};
 use crate::extract::Can;
+use crate::middleware::credential;
 
+/// How often an open stream looks at its credential again.
+const RECHECK: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader.
 const BUFFERED: usize = 64;
@@ -50,8 +56,13 @@ fn one_line(text: &str) -> String {
 }
 
 /// Answers with the stream that `open` gives. Errors of `open` are ordinary answers; a later one is
-/// an `error` event with a problem, and the end.
-pub async fn stream<P, W, F, S>(can: Can<P>, open: W) -> Result<HttpResponse, HttpError>
+/// an `error` event with a problem, and the end; so is a credential that expires or is revoked, or
+/// loses the permission.
+pub async fn stream<P, W, F, S>(
+    request: &HttpRequest,
+    can: Can<P>,
+    open: W,
+) -> Result<HttpResponse, HttpError>
 where
     P: Permission,
     W: FnOnce(Ctx) -> F,
@@ -61,14 +72,20 @@ where
     let (ctx, gate) = can.into_parts();
     let place = gate.streams.take(&ctx)?;
     let request_id = ctx.request_id.clone();
+    let credential = credential(request.headers()).transpose()?;
     let events = gate.run(Duration::ZERO, open(ctx)).await?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let draining = gate.draining.clone();
+    let core = gate.core.clone();
     drop(gate.spawn(async move {
         let _place = place;
+        let refused = refusal::<P>(&core, credential.as_ref());
         tokio::select! {
             () = draining.cancelled() => {}
             () = sender.closed() => {}
+            error = refused => {
+                let _ = sender.send_timeout(failure(error, &request_id).encode(), STALLED).await;
+            }
             () = forward(events, &sender, &request_id) => {}
         }
     }));
@@ -79,6 +96,23 @@ where
         // Tells the compressor to leave the stream alone.
         .insert_header(ContentEncoding::Identity)
         .streaming(body(receiver)))
+}
+
+/// Ends once the caller may no longer read: what the credential comes to is asked again and again,
+/// through the cache of authentication. A database that does not answer refuses nobody.
+async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>) -> Error {
+    let Some(credential) = credential else {
+        return Error::internal("a stream was opened without a credential");
+    };
+    let mut again = tokio::time::interval(RECHECK);
+    loop {
+        again.tick().await;
+        let principal = authenticate(core, credential.clone()).await;
+        match principal.and_then(|principal| principal.rights.require::<P>()) {
+            Err(error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. })) => return error,
+            Ok(()) | Err(_) => {}
+        }
+    }
 }
 
 async fn forward<S>(events: S, sender: &mpsc::Sender<Bytes>, request_id: &str)

@@ -58,7 +58,7 @@ pub async fn identify(
 }
 
 /// `Authorization: Bearer` goes before `X-API-Key`.
-fn credential(headers: &HeaderMap) -> Option<Result<Credential, Error>> {
+pub fn credential(headers: &HeaderMap) -> Option<Result<Credential, Error>> {
     let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     if let Some(value) = text(header::AUTHORIZATION) {
         let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

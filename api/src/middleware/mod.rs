@@ -14,7 +14,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use body::buffer;
-pub use identify::{caller, identify, request_info};
+pub use identify::{caller, credential, identify, request_info};
 pub use observe::observe;
 pub use rate_limit::limit;
 pub use shed::shed;

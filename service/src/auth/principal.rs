@@ -29,6 +29,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST_CACHED: u64 = 50_000;
 
 /// A credential as it was sent.
+#[derive(Clone)]
 pub enum Credential {
     Bearer(String),
     ApiKey(String),

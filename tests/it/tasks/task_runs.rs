@@ -1,5 +1,7 @@
 //! `/v1/task-runs` as a caller sees it.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 on_both! {
@@ -34,5 +36,26 @@ on_both! {
         let steps = app.acme.owner.get(&format!("/v1/task-runs/{id}/steps")).await.expect(200);
         assert_eq!(steps["data"].as_array().unwrap().len(), 1);
         assert_eq!(steps["data"][0]["cost"], run["cost"]);
+    }
+}
+
+on_both! {
+    idle;
+    async fn a_stream_ends_when_its_key_is_revoked(app: App) {
+        let agent = app.acme.agent("echo", json!({})).await;
+        let run = app.acme.owner.post("/v1/task-runs", json!({ "agentId": agent })).await.expect(201);
+        let key = app.acme.key(&app, &["task-runs:read"]).await;
+        let path = format!("/v1/task-runs/{}/events", run["id"].as_str().unwrap());
+        let request = key.request("GET", &path).header("accept", "text/event-stream");
+        let mut stream = request.send().await.unwrap();
+        let first = String::from_utf8(stream.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+        assert!(first.contains("event: run.created\n"), "{first}");
+
+        let keys = app.acme.owner.get("/v1/api-keys").await.expect(200);
+        let id = keys["data"][0]["id"].as_str().unwrap();
+        app.acme.owner.delete(&format!("/v1/api-keys/{id}")).await.expect(204);
+        let rest = tokio::time::timeout(Duration::from_secs(60), stream.text()).await;
+        let rest = rest.expect("the stream outlives its credential").unwrap();
+        assert!(rest.contains("event: error\n") && rest.contains("\"invalid_api_key\""), "{rest}");
     }
 }

@@ -227,7 +227,8 @@ async fn replay_task_run(
 ///
 /// With `Accept: text/event-stream` a stream of server-sent events: what was stored after `after` (or
 /// `Last-Event-ID`), then what comes, until the run has ended. The id of an event is its `seq`. With
-/// any other `Accept`, one page in JSON. Every member may.
+/// any other `Accept`, one page in JSON. A stream whose credential expires or is revoked ends with an
+/// `error` event that holds the problem. Every member may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "list_run_events",
@@ -258,7 +259,7 @@ async fn list_run_events(
         let wrong = || Error::invalid("Last-Event-ID", "range", "must be the id of an event of this stream");
         filter.after = Some(seq.ok_or_else(wrong)?);
     }
-    sse::stream(caller, async move |ctx| {
+    sse::stream(&request, caller, async move |ctx| {
         let events = task_runs::follow(ctx, id, filter).await?;
         Ok(events.map(|event| event.and_then(sent)))
     })
