@@ -45,7 +45,7 @@ pub struct Options {
 /// Who may read `/metrics` at the main address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsAccess {
-    /// The address is loopback: whoever reaches it.
+    /// The address is loopback and no proxy is trusted: whoever reaches it.
     Anyone,
     /// Administrators of the platform.
     Platform,

@@ -96,8 +96,8 @@ async fn get_readyz(public: Public) -> Answer {
 
 /// The metrics of this server.
 ///
-/// Prometheus text format. On a loopback address open to everybody who can reach it; else for
-/// administrators of the platform, unless it has an address of its own.
+/// Prometheus text format. On a loopback address without trusted proxies open to everybody who can reach
+/// it; else for administrators of the platform, unless it has an address of its own.
 #[utoipa::path(
     tag = "Operations",
     operation_id = "get_metrics",

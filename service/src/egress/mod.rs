@@ -66,6 +66,15 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// As [`Egress::check_url`], before there is a door. A list that cannot be read opens nothing here;
+    /// [`Egress::new`] refuses it.
+    pub fn check_url(&self, url: &Url) -> Result<(), EgressError> {
+        let targets = Targets::new(&self.allow_private_hosts).or_else(|_| Targets::new(&[]));
+        targets.map_or(Ok(()), |targets| targets.check(url).map(drop))
+    }
+}
+
 /// A handle on the door; clones share connections, bulkheads and breakers.
 #[derive(Clone)]
 pub struct Egress(Arc<Inner>);

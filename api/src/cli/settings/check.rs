@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use service::config::{Config, DefaultProvider};
 use service::db::DatabaseConfig;
-use service::egress;
+use service::egress::{self, EgressError};
 use service::engine::EngineSettings;
 use url::Url;
 
@@ -27,7 +27,7 @@ impl Settings {
         });
         let api_key = self.openai_api_key.clone();
         let base_url = match (&self.openai_base_url, &api_key) {
-            (Some(url), _) => Some(url.clone()),
+            (Some(url), _) => Some(url.0.clone()),
             (None, Some(_)) => Some(Url::parse(OPENAI)?),
             (None, None) => None,
         };
@@ -46,19 +46,21 @@ impl Settings {
                 heartbeat: seconds(self.heartbeat_seconds),
                 sweep: seconds(self.sweep_seconds),
             },
-            egress: egress::Policy {
-                allow_private_hosts: self.allow_private_hosts.clone(),
-                ..egress::Policy::default()
-            },
+            egress: self.egress(),
             default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
         })
+    }
+
+    fn egress(&self) -> egress::Policy {
+        egress::Policy { allow_private_hosts: self.allow_private_hosts.clone(), ..egress::Policy::default() }
     }
 
     /// The server's part.
     pub fn options(&self) -> Options {
         let metrics = match self.metrics_bind {
             Some(_) => MetricsAccess::Elsewhere,
-            None if self.bind.ip().is_loopback() => MetricsAccess::Anyone,
+            // Behind a proxy on the same machine every caller comes from loopback.
+            None if self.bind.ip().is_loopback() && self.trusted_proxies.is_empty() => MetricsAccess::Anyone,
             None => MetricsAccess::Platform,
         };
         Options {
@@ -118,11 +120,26 @@ impl Settings {
             length.is_some_and(|length| !(12..=128).contains(&length)),
             "MC_ADMIN_PASSWORD must have 12 to 128 characters.".to_owned(),
         );
-        let scheme = self.openai_base_url.as_ref().map(Url::scheme);
         refuse(
-            scheme.is_some_and(|scheme| !matches!(scheme, "http" | "https")),
-            "OPENAI_BASE_URL must start with https:// or http://.".to_owned(),
+            self.trusted_proxies.iter().any(|network| network.prefix_len() == 0),
+            "MC_TRUSTED_PROXIES names every address, so that any caller could claim to be another: \
+             name the proxies' own networks."
+                .to_owned(),
         );
+        let refused = self.openai_base_url.as_ref().and_then(|url| self.egress().check_url(&url.0).err());
+        match refused {
+            None => {}
+            Some(EgressError::Blocked { host }) => refuse(
+                true,
+                format!(
+                    "OPENAI_BASE_URL names the private host {host}: add it to MC_ALLOW_PRIVATE_HOSTS to allow that."
+                ),
+            ),
+            Some(error) => refuse(
+                true,
+                format!("OPENAI_BASE_URL: {error} Set an https:// or http:// URL without credentials in it."),
+            ),
+        }
         for origin in &self.cors_origins {
             let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             refuse(
@@ -141,6 +158,7 @@ mod tests {
     use clap::Parser as _;
 
     use crate::cli::Cli;
+    use crate::server::MetricsAccess;
 
     fn faults(arguments: &[&str]) -> String {
         let all = ["mission-control"].iter().chain(arguments);
@@ -166,6 +184,11 @@ mod tests {
             (&["--cors-origins=https://a.example/path"][..], "MC_CORS_ORIGINS"),
             (&["--cors-origins=*"][..], "MC_CORS_ORIGINS"),
             (&["--openai-base-url=file:///etc"][..], "OPENAI_BASE_URL"),
+            (&["--openai-base-url=https://user:secret@models.example/v1"][..], "OPENAI_BASE_URL"),
+            (&["--openai-base-url=http://localhost:11434/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
+            (&["--openai-base-url=http://10.0.0.7/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
+            (&["--trusted-proxies=0.0.0.0/0"][..], "MC_TRUSTED_PROXIES"),
+            (&["--trusted-proxies=10.0.0.1,::/0"][..], "MC_TRUSTED_PROXIES"),
             (&["--rate-limit=fast"][..], "600/60s"),
             (&["--trusted-proxies=everyone"][..], "10.0.0.0/8"),
         ] {
@@ -180,8 +203,31 @@ mod tests {
     }
 
     #[test]
+    fn a_private_provider_is_allowed_by_name() {
+        let url = "--openai-base-url=http://localhost:11434/v1";
+        assert_eq!(faults(&[url, "--allow-private-hosts=localhost:11434"]), "");
+    }
+
+    #[test]
+    fn metrics_are_open_only_to_this_machine() {
+        let access = |arguments: &[&str]| {
+            let all = ["mission-control"].iter().chain(arguments);
+            Cli::try_parse_from(all).unwrap().settings.options().metrics
+        };
+        assert_eq!(access(&[]), MetricsAccess::Anyone);
+        assert_eq!(access(&["--trusted-proxies=127.0.0.1"]), MetricsAccess::Platform);
+        assert_eq!(access(&["--bind=0.0.0.0:80"]), MetricsAccess::Platform);
+        assert_eq!(access(&["--metrics-bind=127.0.0.1:9090"]), MetricsAccess::Elsewhere);
+    }
+
+    #[test]
     fn secrets_are_not_printed() {
-        let secrets = ["--master-key=canary1", "--admin-password=canary2", "--openai-api-key=canary3"];
+        let secrets = [
+            "--master-key=canary1",
+            "--admin-password=canary2",
+            "--openai-api-key=canary3",
+            "--openai-base-url=https://canary5:canary6@h/v1?key=canary7",
+        ];
         let all = ["mission-control", "--database-url=postgres://u:canary4@h/d"].into_iter().chain(secrets);
         let printed = format!("{:?}", Cli::try_parse_from(all).unwrap().settings);
         assert!(!printed.contains("canary"), "{printed}");

@@ -3,8 +3,10 @@
 
 mod check;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, ValueEnum};
 use ipnet::IpNet;
@@ -68,8 +70,10 @@ pub struct Settings {
     /// The provider of models that name no integration.
     #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, global = true)]
     pub openai_api_key: Option<SecretString>,
-    #[arg(long, env = "OPENAI_BASE_URL", global = true)]
-    pub openai_base_url: Option<Url>,
+    /// An OpenAI-compatible server, as in `http://localhost:11434/v1`; MC_ALLOW_PRIVATE_HOSTS must name
+    /// a private one.
+    #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true, global = true)]
+    pub openai_base_url: Option<ProviderUrl>,
     /// Requests of one caller, as in `6000/60s`, or `off`.
     #[arg(long, env = "MC_RATE_LIMIT", default_value = "6000/60s", value_parser = rate, global = true)]
     pub rate_limit: RateSetting,
@@ -91,6 +95,24 @@ pub struct Settings {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// A URL that is printed without its user information and query: secrets are sometimes put there.
+#[derive(Clone)]
+pub struct ProviderUrl(pub Url);
+
+impl FromStr for ProviderUrl {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Debug for ProviderUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
+    }
 }
 
 /// A rate, or none.
