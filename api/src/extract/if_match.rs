@@ -3,15 +3,15 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, EntityTag};
 use actix_web::{FromRequest, HttpRequest};
 use service::crud::Expected;
 use service::error::Error;
 
 use crate::error::HttpError;
 
-/// The expected revision; any when the header is absent or `*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The expected revisions; any when the header is absent or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IfMatch(pub Expected);
 
 impl FromRequest for IfMatch {
@@ -19,10 +19,10 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = match request.headers().get(header::IF_MATCH) {
-            None => Ok(Self(Expected::Any)),
-            Some(value) => parse(value.to_str().unwrap_or("")),
-        };
+        let lines = request.headers().get_all(header::IF_MATCH).map(|line| line.to_str().unwrap_or(""));
+        let all = lines.collect::<Vec<_>>().join(",");
+        let present = request.headers().contains_key(header::IF_MATCH);
+        let parsed = if present { parse(&all) } else { Ok(Self(Expected::Any)) };
         ready(parsed.map_err(HttpError::from))
     }
 }
@@ -31,17 +31,18 @@ fn parse(value: &str) -> Result<IfMatch, Error> {
     if value.trim() == "*" {
         return Ok(IfMatch(Expected::Any));
     }
-    let tag = value.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match tag {
-        // A well formed tag that is no revision of ours is a revision that is not current.
-        Some(tag) if !tag.contains('"') => Ok(IfMatch(Expected::Revision(revision(tag).unwrap_or(-1)))),
-        _ => Err(Error::invalid("If-Match", "format", "must be one strong entity tag, as in an ETag, or *")),
-    }
+    let tags = value.split(',').map(|tag| tag.trim().parse::<EntityTag>());
+    let tags = tags.collect::<Result<Vec<_>, _>>().map_err(|_| {
+        Error::invalid("If-Match", "format", "must be entity tags, as in an ETag, between commas, or *")
+    })?;
+    Ok(IfMatch(Expected::OneOf(tags.iter().filter_map(revision).collect())))
 }
 
-fn revision(tag: &str) -> Option<i64> {
-    let canonical = tag.bytes().all(|byte| byte.is_ascii_digit()) && !tag.starts_with('0');
-    canonical.then(|| tag.parse().ok()).flatten()
+/// A weak tag, or one that is no revision of ours, never matches.
+fn revision(tag: &EntityTag) -> Option<i64> {
+    let digits = tag.tag();
+    let canonical = !tag.weak && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    canonical.then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -50,11 +51,15 @@ mod tests {
 
     #[test]
     fn tags() {
-        assert_eq!(parse("\"7\"").unwrap(), IfMatch(Expected::Revision(7)));
+        let one_of = |revisions: &[i64]| IfMatch(Expected::OneOf(revisions.to_vec()));
+        assert_eq!(parse("\"7\"").unwrap(), one_of(&[7]));
         assert_eq!(parse("*").unwrap(), IfMatch(Expected::Any));
-        assert_eq!(parse("\"07\"").unwrap(), IfMatch(Expected::Revision(-1)));
-        assert_eq!(parse("\"other\"").unwrap(), IfMatch(Expected::Revision(-1)));
-        for bad in ["", "7", "W/\"7\"", "\"7", "\"7\", \"8\""] {
+        assert_eq!(parse("\"7\", \"8\"").unwrap(), one_of(&[7, 8]));
+        assert_eq!(parse("W/\"7\" , \"8\"").unwrap(), one_of(&[8]));
+        for never in ["\"07\"", "\"other\"", "W/\"7\"", "\"\""] {
+            assert_eq!(parse(never).unwrap(), one_of(&[]), "{never}");
+        }
+        for bad in ["", "7", "\"7", "\"7\", 8", "\"7\" \"8\"", "*, \"7\""] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

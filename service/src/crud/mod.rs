@@ -9,6 +9,7 @@ pub mod metadata;
 mod once;
 mod page;
 pub mod patch;
+pub mod time;
 
 use entity::scope::{Record, TenantOwned};
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _};
@@ -47,18 +48,18 @@ pub trait Resource {
 type ModelOf<R> = <<R as Resource>::Entity as sea_orm::EntityTrait>::Model;
 type ActiveOf<R> = <<R as Resource>::Entity as sea_orm::EntityTrait>::ActiveModel;
 
-/// A revision that the caller expects (`If-Match`), or any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The revisions that the caller expects one of (`If-Match`), or any.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     Any,
-    Revision(i64),
+    OneOf(Vec<i64>),
 }
 
 impl Expected {
-    pub fn check(self, revision: i64) -> Result<()> {
+    pub fn check(&self, revision: i64) -> Result<()> {
         match self {
-            Self::Revision(expected) if expected != revision => Err(Error::PreconditionFailed),
-            Self::Any | Self::Revision(_) => Ok(()),
+            Self::OneOf(expected) if !expected.contains(&revision) => Err(Error::PreconditionFailed),
+            Self::Any | Self::OneOf(_) => Ok(()),
         }
     }
 }
@@ -177,7 +178,7 @@ where
     tx.commit().await?;
     match expected {
         _ if gone => Ok(()),
-        Expected::Revision(_) => Err(Error::PreconditionFailed),
+        Expected::OneOf(_) => Err(Error::PreconditionFailed),
         Expected::Any => {
             Err(Error::conflict("concurrent_update", "The resource is being changed by others: try again."))
         }

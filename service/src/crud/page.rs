@@ -40,8 +40,10 @@ pub struct Paging {
     /// Adds `total`, counted up to 10,000.
     pub count: Option<bool>,
     /// Only what was created at or after this time.
+    #[serde(default, deserialize_with = "crate::crud::time::optional")]
     pub created_after: Option<DateTime<Utc>>,
     /// Only what was created before this time.
+    #[serde(default, deserialize_with = "crate::crud::time::optional")]
     pub created_before: Option<DateTime<Utc>>,
     /// Only what has this text in its name, in any case.
     #[param(max_length = 200)]

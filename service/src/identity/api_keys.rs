@@ -80,7 +80,7 @@ pub struct CreateApiKey {
     #[schema(min_items = 1, max_items = 64, example = json!(["task-runs:read", "task-runs:write"]))]
     pub scopes: Vec<String>,
     /// When the key stops working; without it never. A key made with a key stops with it at the latest.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::crud::time::optional")]
     pub expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     #[validate(custom(function = "metadata::valid"))]

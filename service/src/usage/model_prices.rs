@@ -97,6 +97,7 @@ pub struct CreateModelPrice {
     pub currency: Currency,
     pub per_million_tokens: SetTokenPrices,
     /// Now, when absent.
+    #[serde(default, deserialize_with = "crate::crud::time::optional")]
     #[schema(nullable = false)]
     pub effective_from: Option<DateTime<Utc>>,
     #[validate(length(max = 500))]
@@ -112,7 +113,7 @@ pub struct UpdateModelPrice {
     #[serde(default, deserialize_with = "crud::patch::required")]
     #[schema(nullable = false)]
     pub per_million_tokens: Option<SetTokenPrices>,
-    #[serde(default, deserialize_with = "crud::patch::required")]
+    #[serde(default, deserialize_with = "crud::time::required")]
     #[schema(nullable = false)]
     pub effective_from: Option<DateTime<Utc>>,
     #[serde(default)]

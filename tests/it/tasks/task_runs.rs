@@ -59,3 +59,23 @@ on_both! {
         assert!(rest.contains("event: error\n") && rest.contains("\"invalid_api_key\""), "{rest}");
     }
 }
+
+on_both! {
+    idle;
+    async fn times_beyond_the_stored_years_are_refused(app: App) {
+        let owner = &app.acme.owner;
+        let agent = app.acme.agent("echo", json!({})).await;
+        for year in ["0000", "-0001", "%2B10000"] {
+            let time = format!("{year}-06-01T00:00:00Z");
+            let listed = owner.get(&format!("/v1/task-runs?createdAfter={time}")).await.expect(422);
+            assert_eq!(listed["errors"][0]["pointer"], "createdAfter", "{listed}");
+            let time = time.replace("%2B", "+");
+            let run = json!({ "agentId": agent, "availableAt": time });
+            assert_eq!(owner.post("/v1/task-runs", run).await.expect(422)["errors"][0]["pointer"], "/availableAt");
+            let key = json!({ "name": "k", "scopes": ["*"], "expiresAt": time });
+            assert_eq!(owner.post("/v1/api-keys", key).await.expect(422)["errors"][0]["pointer"], "/expiresAt");
+        }
+        let edge = "/v1/task-runs?createdAfter=0001-01-01T00:00:00Z&createdBefore=9999-12-31T23:59:59Z";
+        owner.get(edge).await.expect(200);
+    }
+}

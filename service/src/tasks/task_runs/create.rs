@@ -45,7 +45,7 @@ pub struct CreateTaskRun {
     #[schema(minimum = -100, maximum = 100)]
     pub priority: Option<i32>,
     /// Not before this time, at most a year ahead.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::crud::time::optional")]
     pub available_at: Option<DateTime<Utc>>,
     /// While a run with this key is not terminal, creating another answers with that one.
     #[serde(default)]
