@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::error::HttpError;
+use crate::health::Health;
 use crate::metrics::{IN_FLIGHT, STREAMS, WAITS};
 use crate::middleware::rate_limit::RateLimits;
 use crate::places::Places;
@@ -36,6 +37,7 @@ pub struct Parts {
     pub options: Options,
     pub limits: RateLimits,
     pub in_flight: Arc<Semaphore>,
+    pub health: Health,
     pub streams: Places,
     pub waits: Places,
     pub draining: CancellationToken,
@@ -58,6 +60,7 @@ impl Gate {
         Self(Arc::new(Parts {
             limits: RateLimits::new(&options),
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
+            health: Health::default(),
             streams: Places::new(options.streams),
             waits: Places::new(options.waits),
             metrics: crate::metrics::recorder(),

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod error;
 pub mod extract;
 mod gate;
+mod health;
 mod metrics;
 mod middleware;
 pub mod openapi;

@@ -80,6 +80,7 @@ pub const CODES: &[CodeRow] = &[
     row("invalid", 422, "A field, parameter or header breaks a rule; `errors` names each."),
     row("rate_limit", 429, "Too many requests; `Retry-After` says when to come back."),
     row("auth_rate_limit", 429, "Too many attempts to sign in from this address."),
+    row("refused_credentials", 429, "Too many credentials from this address were refused."),
     row("sign_in_attempts", 429, "Too many wrong passwords for this account or from this address."),
     row("too_many_streams", 429, "The caller or the tenant has too many open event streams."),
     row("too_many_waits", 429, "The caller or the tenant has too many requests that wait."),

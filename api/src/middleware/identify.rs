@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use service::auth::principal::{Credential, Principal, RequestInfo, authenticate};
 use service::error::Error;
 
+use super::rate_limit::UPKEEP;
 use super::{Answer, Shared, boxed, refuse};
 use crate::error::HttpError;
 
@@ -28,7 +29,12 @@ pub struct RequestId(pub String);
 #[derive(Clone)]
 pub enum Caller {
     Known(Principal),
-    Refused { code: &'static str, detail: String },
+    Refused {
+        code: &'static str,
+        detail: String,
+    },
+    /// Not looked up: too many from the same address were refused.
+    Unchecked,
 }
 
 pub async fn identify(
@@ -37,6 +43,12 @@ pub async fn identify(
     next: Next<impl MessageBody + 'static>,
 ) -> Answer {
     if let Some(credential) = credential(request.headers()) {
+        let refusals = gate.limits.refusals.as_ref();
+        let ip = request_info(request.request()).ip;
+        if refusals.is_some_and(|refusals| refusals.are_spent(ip)) {
+            request.extensions_mut().insert(Caller::Unchecked);
+            return next.call(request).await.map(boxed);
+        }
         let core = gate.core.clone();
         let checked = match credential {
             Ok(credential) => {
@@ -47,6 +59,7 @@ pub async fn identify(
         let caller = match checked {
             Ok(Ok(principal)) => Caller::Known(principal),
             Ok(Err(Error::Unauthenticated { code, detail })) => {
+                refusals.inspect(|refusals| refusals.note(ip));
                 Caller::Refused { code, detail: detail.into_owned() }
             }
             Ok(Err(error)) => return refuse(request, error.into()),
@@ -75,11 +88,14 @@ pub fn credential(headers: &HeaderMap) -> Option<Result<Credential, Error>> {
 /// The authenticated caller.
 ///
 /// # Errors
-/// 401 when there is none.
+/// 401 when there is none, 429 when the address sent too many bad ones.
 pub fn caller(request: &HttpRequest) -> Result<Principal, HttpError> {
     match request.extensions().get::<Caller>() {
         Some(Caller::Known(principal)) => Ok(principal.clone()),
         Some(Caller::Refused { code, detail }) => Err(Error::unauthenticated(code, detail.clone()).into()),
+        Some(Caller::Unchecked) => {
+            Err(Error::RateLimited { code: "refused_credentials", retry_after: UPKEEP }.into())
+        }
         None => Err(Error::unauthenticated(
             "unauthenticated",
             "Send a credential: Authorization: Bearer <token or API key>, or X-API-Key.",

@@ -7,6 +7,7 @@ pub mod headers;
 mod identify;
 mod observe;
 pub mod rate_limit;
+mod refusals;
 mod shed;
 
 use actix_web::body::{BoxBody, MessageBody};

@@ -20,12 +20,13 @@ use service::error::Error;
 use uuid::Uuid;
 
 use super::identify::Caller;
+use super::refusals::Refusals;
 use super::{Answer, Shared, boxed, refuse, request_info, routed_path};
 use crate::error::seconds;
 use crate::server::Options;
 
 /// Buckets kept; new callers beyond them share one until old ones are forgotten.
-const MOST_BUCKETS: usize = 100_000;
+pub(super) const MOST_BUCKETS: usize = 100_000;
 /// How often buckets that are full again are forgotten.
 pub const UPKEEP: Duration = Duration::from_secs(10);
 
@@ -124,6 +125,7 @@ impl Standing {
 pub struct RateLimits {
     callers: Option<Limiter>,
     sign_in: Option<Limiter>,
+    pub(super) refusals: Option<Refusals>,
 }
 
 impl RateLimits {
@@ -131,12 +133,14 @@ impl RateLimits {
         Self {
             callers: options.rate_limit.and_then(|rate| Limiter::new("requests", rate)),
             sign_in: options.sign_in_limit.and_then(|rate| Limiter::new("sign-in", rate)),
+            refusals: options.sign_in_limit.map(|_| Refusals::default()),
         }
     }
 
-    /// Forgets buckets that are full again; called every [`UPKEEP`].
+    /// Forgets buckets that are full again, and refused credentials; called every [`UPKEEP`].
     pub fn tidy(&self) {
         self.callers.iter().chain(&self.sign_in).for_each(Limiter::tidy);
+        self.refusals.iter().for_each(Refusals::forget);
     }
 }
 
@@ -172,7 +176,7 @@ fn key(request: &ServiceRequest, is_sign_in: bool) -> Key {
 }
 
 /// One household has a /64 of IPv6 addresses.
-fn block(ip: IpAddr) -> IpAddr {
+pub(super) fn block(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),

@@ -1,7 +1,5 @@
 //! `/livez`, `/readyz`, `/metrics`: for those who operate the server.
 
-use std::time::Duration;
-
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::Serialize;
 use service::auth::permissions::platform;
@@ -14,8 +12,6 @@ use crate::error::Problem;
 use crate::extract::Public;
 use crate::middleware::caller;
 use crate::server::MetricsAccess;
-
-const PING: Duration = Duration::from_secs(2);
 
 pub fn routes(config: &mut ServiceConfig) {
     config.service(get_livez).service(get_readyz).service(get_metrics);
@@ -76,16 +72,12 @@ async fn get_livez(_public: Public) -> Answer {
 async fn get_readyz(public: Public) -> Answer {
     let draining = public.gate().draining.is_cancelled();
     let engine = public.gate().core.engine.is_healthy();
-    let migrated =
-        public.run(async move |core, _| Ok(tokio::time::timeout(PING, core.db.is_migrated()).await)).await?;
-    let (database, schema) = match migrated {
-        Ok(Ok(migrated)) => (true, migrated),
-        Ok(Err(_)) | Err(_) => (false, false),
-    };
+    let gate = public.gate().clone();
+    let database = public.run(async move |core, _| Ok(gate.health.of(&core.db).await)).await?;
     let check = |name, ok: bool, cause| ReadyCheck { name, ok, cause: (!ok).then_some(cause) };
     let checks = vec![
-        check("database", database, "the database does not answer within 2 s"),
-        check("schema", schema, "the schema is not up to date, or cannot be read"),
+        check("database", database.answers, "the database does not answer within 2 s"),
+        check("schema", database.is_migrated, "the schema is not up to date, or cannot be read"),
         check("engine", engine, "the engine of this node does not reach the database"),
         check("serving", !draining, "the server is shutting down"),
     ];
