@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::agents::SnapshotCache;
 use crate::auth::access_tokens::AccessTokens;
+use crate::auth::last_used::LastUsed;
 use crate::auth::passwords::Passwords;
 use crate::auth::principal::PrincipalCache;
 use crate::clock::Clock;
@@ -36,6 +37,7 @@ pub struct Parts {
     pub access_tokens: AccessTokens,
     pub sign_ins: SignInThrottle,
     pub principals: PrincipalCache,
+    pub last_used: LastUsed,
     pub egress: Egress,
     pub schemas: SchemaCache,
     pub snapshots: SnapshotCache,
@@ -80,6 +82,7 @@ impl Core {
             passwords: Passwords::new(ids.clone(), config.password_permits)?,
             sign_ins: SignInThrottle::new(&clock),
             principals: PrincipalCache::new(&clock),
+            last_used: LastUsed::default(),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
             schemas: SchemaCache::default(),
             snapshots: SnapshotCache::default(),

@@ -4,7 +4,7 @@
 
 pub mod access_tokens;
 pub mod api_keys;
-mod last_used;
+pub mod last_used;
 pub mod opaque;
 pub mod passwords;
 pub mod permissions;

@@ -192,7 +192,7 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
         return Err(refused());
     }
     let scopes: Vec<String> = serde_json::from_value(key.scopes).map_err(Error::internal)?;
-    super::last_used::note(core, key.tenant_id, key.id, key.last_used_at).await?;
+    core.last_used.note(core, key.tenant_id, key.id, key.last_used_at);
     Ok(Principal {
         actor: Actor::ApiKey { id: key.id, created_by: key.created_by },
         tenant: key.tenant_id,
