@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use entity::integrations::integration::{self, Entity, IntegrationType};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -49,11 +48,6 @@ pub(super) fn open(core: &Core, row: &integration::Model) -> Result<Option<Bound
     let Opened { api_key, hosts } =
         serde_json::from_slice(plain.expose_secret()).map_err(|_| Error::internal("a sealed credential"))?;
     Ok(Some(BoundSecret { value: api_key, hosts }))
-}
-
-/// `host:port`, as [`BoundSecret`] compares it.
-pub(super) fn authority(url: &Url) -> Option<String> {
-    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 /// The secrets of one tenant's API tools: its GENERIC_HTTP integrations.

@@ -25,6 +25,7 @@ use crate::crud::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::runtime::models::ModelProvider as _;
+use crate::runtime::tools::place;
 
 /// How long a test may take.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,7 +49,8 @@ pub struct IntegrationConfig {
     /// LLM_OPENAI_COMPATIBLE: what comes before `/chat/completions`.
     #[schema(required, value_type = Option<String>, format = Uri, max_length = 2048)]
     pub base_url: Option<Url>,
-    /// GENERIC_HTTP: the only hosts that the credential is sent to, as `host` or `host:port`.
+    /// GENERIC_HTTP: the only places that the credential is sent to: `host` (https on port 443),
+    /// `host:port` (https), or `http://host:port` for one that is reached in the clear.
     #[validate(length(max = 20))]
     #[schema(max_items = 20)]
     pub allowed_hosts: Vec<String>,
@@ -337,18 +339,17 @@ fn hosts(core: &Core, kind: IntegrationType, config: &IntegrationConfig) -> Resu
     core.egress
         .check_url(&url)
         .map_err(|error| Error::invalid("/config/baseUrl", error.code(), error.to_string()))?;
-    Ok(credentials::authority(&url).into_iter().collect())
+    Ok(place(&url).into_iter().collect())
 }
 
 fn allowed_host(index: usize, host: &str) -> Result<String> {
-    let url = Url::parse(&format!("https://{host}/")).ok();
-    let same = url.as_ref().filter(|url| {
-        let plain = url.host_str() == Some(host);
-        let with_port = credentials::authority(url).as_deref() == Some(host);
-        url.path() == "/" && (plain || with_port)
+    let text = if host.starts_with("http://") { host.to_owned() } else { format!("https://{host}") };
+    let url = Url::parse(&text).ok().filter(|url| {
+        let is_bare = url.scheme() == "https" && url.host_str() == Some(host);
+        is_bare || place(url).as_deref() == Some(host)
     });
-    same.map(|_| host.to_owned()).ok_or_else(|| {
-        let message = "must be a host or host:port in lower case, without scheme or path";
+    url.map(|_| host.to_owned()).ok_or_else(|| {
+        let message = "must be host, host:port or http://host:port, in lower case and without a path";
         Error::invalid(format!("/config/allowedHosts/{index}"), "host", message)
     })
 }

@@ -186,11 +186,10 @@ async fn no_secret_comes_out(backend: Backend) {
 async fn use_credentials(caller: &Client) -> Vec<String> {
     let server = quoting_server().await;
     let mut seen = Vec::new();
-    let host = server.trim_start_matches("http://");
     let mut ids = Vec::new();
     for (name, kind, config, secret) in [
         ("models", "LLM_OPENAI_COMPATIBLE", json!({ "baseUrl": server }), PROVIDER_KEY),
-        ("web", "GENERIC_HTTP", json!({ "allowedHosts": [host] }), TOOL_SECRET),
+        ("web", "GENERIC_HTTP", json!({ "allowedHosts": [server] }), TOOL_SECRET),
     ] {
         let body =
             json!({ "name": name, "type": kind, "config": config, "credentials": { "apiKey": secret } });

@@ -124,7 +124,7 @@ impl<'a> World<'a> {
                 self.create("/v1/integrations", json!({ "name": name, "type": kind, "config": config })).await
             }
             "secret" => {
-                let config = json!({ "allowedHosts": ["127.0.0.1:9"] });
+                let config = json!({ "allowedHosts": ["http://127.0.0.1:9"] });
                 let body = json!({ "name": name, "type": "GENERIC_HTTP", "config": config, "credentials": { "apiKey": "s" } });
                 self.create("/v1/integrations", body).await
             }

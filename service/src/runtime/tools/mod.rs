@@ -24,7 +24,7 @@ pub use self::api::ApiConfig;
 pub use self::canonical::canonical_json;
 pub use self::function::{FunctionConfig, builtin};
 pub use self::name::check_tool_name;
-pub use self::secret::{BoundSecret, NoSecrets, SecretSource};
+pub use self::secret::{BoundSecret, NoSecrets, SecretSource, place};
 use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::error::Error;

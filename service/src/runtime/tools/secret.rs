@@ -8,18 +8,27 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// A secret and the only hosts it may be sent to.
+/// A secret and the only places it may be sent to.
 pub struct BoundSecret {
     pub value: SecretString,
-    /// `host` (any port) or `host:port`, exact, in lower case.
+    /// `host` (https on port 443), `host:port` (https) or `http://host:port`, exact, in lower case.
     pub hosts: Vec<String>,
 }
 
 impl BoundSecret {
     pub fn may_go_to(&self, url: &Url) -> bool {
-        let Some(host) = url.host_str() else { return false };
-        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
-        self.hosts.iter().any(|bound| bound == host || Some(bound) == with_port.as_ref())
+        let Some(place) = place(url) else { return false };
+        self.hosts.iter().any(|bound| *bound == place || format!("{bound}:443") == place)
+    }
+}
+
+/// Where a URL leads: `host:port` over https, `http://host:port` in the clear.
+pub fn place(url: &Url) -> Option<String> {
+    let authority = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+    match url.scheme() {
+        "https" => Some(authority),
+        "http" => Some(format!("http://{authority}")),
+        _ => None,
     }
 }
 
@@ -37,5 +46,40 @@ pub struct NoSecrets;
 impl SecretSource for NoSecrets {
     async fn resolve(&self, _integration: Uuid) -> Result<Option<BoundSecret>, Error> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_host_means_https_on_its_port_and_the_rest_is_named() {
+        let goes = |bound: &str, url: &str| {
+            let secret = BoundSecret { value: "s".into(), hosts: vec![bound.to_owned()] };
+            secret.may_go_to(&Url::parse(url).unwrap())
+        };
+        for (bound, url) in [
+            ("a.example", "https://a.example/x"),
+            ("a.example", "https://A.example:443/"),
+            ("a.example:443", "https://a.example/"),
+            ("a.example:8443", "https://a.example:8443/"),
+            ("http://a.example:80", "http://a.example/"),
+            ("http://a.example:8080", "http://a.example:8080/"),
+            ("[::1]", "https://[::1]/"),
+        ] {
+            assert!(goes(bound, url), "{bound} {url}");
+        }
+        for (bound, url) in [
+            ("a.example", "http://a.example/"),
+            ("a.example", "http://a.example:443/"),
+            ("a.example", "https://a.example:8443/"),
+            ("a.example:8080", "http://a.example:8080/"),
+            ("http://a.example", "http://a.example:443/"),
+            ("http://a.example:8080", "https://a.example:8080/"),
+            ("a.example", "https://b.a.example/"),
+        ] {
+            assert!(!goes(bound, url), "{bound} {url}");
+        }
     }
 }

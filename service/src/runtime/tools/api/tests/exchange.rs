@@ -12,7 +12,7 @@ async fn call(reply: String, response: Value) -> (Result<Value, ToolFailure>, St
         "response": response});
     let config = ToolConfig::Api(Box::new(ApiConfig::parse(&config).unwrap()));
     let arguments = json!({"city": "Neu-Ulm/Süd", "n": 3});
-    let result = match execute(&config, &arguments, &World::new().cx()).await {
+    let result = match execute(&config, &arguments, &World::bound_to(&server.base).cx()).await {
         ToolOutcome::Success { output } => Ok(output),
         ToolOutcome::Failure(failure) => Err(failure),
     };

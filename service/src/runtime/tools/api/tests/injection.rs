@@ -122,9 +122,14 @@ async fn a_secret_goes_to_its_hosts_alone() {
     let code = |result: Result<crate::egress::Request, crate::runtime::tools::ToolFailure>| {
         result.err().map(|f| f.code)
     };
-    assert_eq!(code(world.request(&config("http://127.0.0.1/", KEY), &json!({})).await), None);
-    assert_eq!(code(world.request(&config("http://127.0.0.1:99/", KEY), &json!({})).await), None);
-    for url in ["https://evil.example/127.0.0.1", "https://127.0.0.1.evil.example/", "https://127.0.0.2/"] {
+    assert_eq!(code(world.request(&config("https://127.0.0.1/", KEY), &json!({})).await), None);
+    for url in [
+        "http://127.0.0.1/",
+        "https://127.0.0.1:99/",
+        "https://evil.example/127.0.0.1",
+        "https://127.0.0.1.evil.example/",
+        "https://127.0.0.2/",
+    ] {
         let refused = code(world.request(&config(url, KEY), &json!({})).await);
         assert_eq!(refused, Some("secret_not_bound"), "{url}");
     }

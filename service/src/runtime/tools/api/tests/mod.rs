@@ -19,13 +19,13 @@ use crate::runtime::tools::{BoundSecret, SecretSource, ToolCallContext, ToolFail
 
 const KEY: &str = "01980000-0000-7000-8000-000000000001";
 
-/// One secret, [`KEY`], bound to one host.
-struct OneSecret(&'static str);
+/// One secret, [`KEY`], bound to one place.
+struct OneSecret(String);
 
 #[async_trait]
 impl SecretSource for OneSecret {
     async fn resolve(&self, integration: Uuid) -> Result<Option<BoundSecret>, Error> {
-        let secret = || BoundSecret { value: "s3cr&t/key".into(), hosts: vec![self.0.to_owned()] };
+        let secret = || BoundSecret { value: "s3cr&t/key".into(), hosts: vec![self.0.clone()] };
         Ok((integration.to_string() == KEY).then(secret))
     }
 }
@@ -38,10 +38,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::bound_to("127.0.0.1")
+    }
+
+    fn bound_to(place: &str) -> Self {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let policy = Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Policy::default() };
         let egress = Egress::new(policy, clock.clone()).unwrap();
-        Self { egress, clock, secrets: OneSecret("127.0.0.1") }
+        Self { egress, clock, secrets: OneSecret(place.to_owned()) }
     }
 
     fn cx(&self) -> ToolCallContext<'_> {
