@@ -4,8 +4,7 @@ mod views;
 
 use entity::identity::app_user::PlatformRole;
 use entity::identity::membership::Role;
-use entity::identity::tenant::{ActiveModel, Entity, Model, Plan, TenantStatus};
-use sea_orm::ActiveValue::Set;
+use entity::identity::tenant::{Entity, Model, Plan, TenantStatus};
 use sea_orm::{ActiveModelTrait as _, Condition, ConnectionTrait, IntoActiveModel as _};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -101,28 +100,12 @@ pub async fn create(ctx: &Ctx, create: CreateTenant) -> Result<CreatedTenant> {
 }
 
 /// Changes any tenant of the platform.
+///
+/// # Errors
+/// 409 `domain_taken`, `tenant_closing`; 422.
 pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateTenant) -> Result<TenantView> {
-    let UpdateTenant { name, plan, status } = update;
-    if status == Some(TenantStatus::Closing) {
-        return Err(Error::invalid("/status", "enum", "must be ACTIVE or SUSPENDED"));
-    }
-    let view = crud::update::<Tenants>(&within(ctx, id), id, expected, |row| {
-        if status.is_some() && row.status == TenantStatus::Closing {
-            return Err(Error::conflict("tenant_closing", "The tenant is being closed."));
-        }
-        let mut changes = <ActiveModel as Default>::default();
-        if let Some(name) = &name {
-            changes.name = Set(name.clone());
-        }
-        if let Some(plan) = plan {
-            changes.plan = Set(plan);
-        }
-        if let Some(status) = status {
-            changes.status = Set(status);
-        }
-        Ok(changes)
-    })
-    .await?;
+    update.check()?;
+    let view = crud::update::<Tenants>(&within(ctx, id), id, expected, |row| update.apply(row)).await?;
     ctx.core.principals.clear();
     Ok(view)
 }
@@ -130,7 +113,7 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateTenan
 /// Changes the caller's own tenant.
 ///
 /// # Errors
-/// 409 `domain_taken`; 422.
+/// 422.
 pub async fn update_own(ctx: &Ctx, expected: Expected, update: UpdateOwnTenant) -> Result<TenantView> {
     update.check()?;
     crud::update::<Tenants>(ctx, ctx.tenant, expected, |row| update.apply(row)).await

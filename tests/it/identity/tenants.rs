@@ -48,16 +48,27 @@ on_both! {
 
     async fn the_own_tenant_is_patched_under_its_revision(app: App) {
         let owner = &app.acme.owner;
-        let body = json!({ "settings": { "a": { "b": 1 } }, "domain": "Acme.Example.com", "dataRetentionDays": 30 });
+        let body = json!({ "settings": { "a": { "b": 1 } }, "dataRetentionDays": 30 });
         let changed = owner.patch("/v1/tenant", body).await.expect(200);
-        assert_eq!(changed["domain"], "acme.example.com");
+        assert_eq!(changed["dataRetentionDays"], 30);
         let stale = owner.request("PATCH", "/v1/tenant").header("if-match", "\"1\"").json(&json!({ "name": "x" }));
         assert_eq!(owner.send(stale).await.problem(412), "revision_changed");
-        let merged = owner.patch("/v1/tenant", json!({ "settings": { "a": { "b": null, "c": 2 } }, "domain": null })).await.expect(200);
-        assert_eq!((&merged["settings"], &merged["domain"]), (&json!({ "a": { "c": 2 } }), &json!(null)));
+        let merged = owner.patch("/v1/tenant", json!({ "settings": { "a": { "b": null, "c": 2 } } })).await.expect(200);
+        assert_eq!(merged["settings"], json!({ "a": { "c": 2 } }));
         let large = json!({ "settings": { "a": "x".repeat(17_000) } });
         assert_eq!(owner.patch("/v1/tenant", large).await.problem(422), "invalid");
-        app.rival.owner.patch("/v1/tenant", json!({ "domain": "rival.example.com" })).await.expect(200);
-        assert_eq!(owner.patch("/v1/tenant", json!({ "domain": "rival.example.com" })).await.problem(409), "domain_taken");
+    }
+
+    async fn the_platform_alone_says_whose_a_domain_is(app: App) {
+        let own = app.acme.owner.patch("/v1/tenant", json!({ "domain": "acme.example.com" })).await;
+        assert_eq!(own.problem(422), "invalid");
+        let [acme, rival] = [&app.acme, &app.rival].map(|tenant| format!("/v1/tenants/{}", tenant.id));
+        let domain = json!({ "domain": "Acme.Example.com" });
+        app.admin.patch(&acme, domain.clone()).await.expect(200);
+        assert_eq!(app.acme.owner.get("/v1/tenant").await.expect(200)["domain"], "acme.example.com");
+        assert_eq!(app.admin.patch(&rival, domain.clone()).await.problem(409), "domain_taken");
+        assert_eq!(app.admin.patch(&rival, json!({ "domain": "1.2.3.4" })).await.problem(422), "invalid");
+        app.admin.patch(&acme, json!({ "domain": null })).await.expect(200);
+        app.admin.patch(&rival, domain).await.expect(200);
     }
 }

@@ -66,7 +66,7 @@ async fn get_tenant(can: Can<platform::Tenants>, Path(id): Path<Uuid>) -> Answer
 
 /// Change a tenant
 ///
-/// Name, plan and status. A `SUSPENDED` tenant can be read, its new runs are refused with
+/// Name, plan, domain and status. A `SUSPENDED` tenant can be read, its new runs are refused with
 /// `tenant_suspended`, and what runs comes to its end. Administrators of the platform may.
 #[utoipa::path(
     tag = "Tenants",

@@ -143,6 +143,11 @@ pub struct UpdateTenant {
     #[serde(default, deserialize_with = "patch::required")]
     #[schema(nullable = false)]
     pub plan: Option<Plan>,
+    /// A host name that no other tenant has, and that you know to be this tenant's.
+    #[serde(default)]
+    #[validate(length(max = 253))]
+    #[schema(value_type = Option<String>, max_length = 253, example = "example.org")]
+    pub domain: Patch<String>,
     /// `ACTIVE` or `SUSPENDED`.
     #[serde(default, deserialize_with = "patch::required")]
     #[schema(nullable = false)]
@@ -157,11 +162,6 @@ pub struct UpdateOwnTenant {
     #[validate(length(min = 1, max = 120))]
     #[schema(nullable = false, min_length = 1, max_length = 120)]
     pub name: Option<String>,
-    /// A host name that no other tenant has.
-    #[serde(default)]
-    #[validate(length(max = 253))]
-    #[schema(value_type = Option<String>, max_length = 253, example = "example.org")]
-    pub domain: Patch<String>,
     /// An `https` address.
     #[serde(default)]
     #[validate(length(max = 2048))]
@@ -177,12 +177,11 @@ pub struct UpdateOwnTenant {
     pub data_retention_days: Option<i32>,
 }
 
-impl UpdateOwnTenant {
+impl UpdateTenant {
     /// What validator cannot say.
     pub(super) fn check(&self) -> Result<()> {
-        let is_https = |text: &String| url::Url::parse(text).is_ok_and(|url| url.scheme() == "https");
-        if !self.logo_url.as_set().is_none_or(is_https) {
-            return Err(Error::invalid("/logoUrl", "url", "must be an https address"));
+        if self.status == Some(TenantStatus::Closing) {
+            return Err(Error::invalid("/status", "enum", "must be ACTIVE or SUSPENDED"));
         }
         if self.domain.as_set().is_some_and(|text| host(text).is_none()) {
             return Err(Error::invalid("/domain", "domain", "must be a host name such as example.org"));
@@ -191,13 +190,42 @@ impl UpdateOwnTenant {
     }
 
     pub(super) fn apply(&self, row: &Model) -> Result<ActiveModel> {
-        let Self { name, domain, logo_url, settings, data_retention_days } = self;
+        let Self { name, plan, domain, status } = self;
+        if status.is_some() && row.status == TenantStatus::Closing {
+            return Err(Error::conflict("tenant_closing", "The tenant is being closed."));
+        }
         let mut changes = ActiveModel::default();
         if let Some(name) = name {
             changes.name = Set(name.clone());
         }
+        if let Some(plan) = plan {
+            changes.plan = Set(*plan);
+        }
         if *domain != Patch::Keep {
             changes.domain = Set(domain.as_set().and_then(|text| host(text)));
+        }
+        if let Some(status) = status {
+            changes.status = Set(*status);
+        }
+        Ok(changes)
+    }
+}
+
+impl UpdateOwnTenant {
+    /// What validator cannot say.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_https = |text: &String| url::Url::parse(text).is_ok_and(|url| url.scheme() == "https");
+        if !self.logo_url.as_set().is_none_or(is_https) {
+            return Err(Error::invalid("/logoUrl", "url", "must be an https address"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, row: &Model) -> Result<ActiveModel> {
+        let Self { name, logo_url, settings, data_retention_days } = self;
+        let mut changes = ActiveModel::default();
+        if let Some(name) = name {
+            changes.name = Set(name.clone());
         }
         if *logo_url != Patch::Keep {
             changes.logo_url = Set(logo_url.as_set().cloned());
