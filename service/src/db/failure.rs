@@ -48,7 +48,15 @@ pub fn violation(error: &DbErr) -> Option<Violation> {
     }
 }
 
-fn is_overload(error: &DbErr) -> bool {
+/// The database could not do it now, whatever it was: nothing is wrong with the rows.
+pub fn is_overload(error: &DbErr) -> bool {
+    // Serialization failure, deadlock, lock and statement time-outs, shutdown; SQLITE_BUSY.
+    if matches!(
+        code(error).as_deref(),
+        Some("40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P03" | "5" | "517")
+    ) {
+        return true;
+    }
     match error {
         DbErr::ConnectionAcquire(_) => true,
         DbErr::Conn(RuntimeErr::SqlxError(cause))

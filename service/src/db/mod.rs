@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use connect::DatabaseConfig;
 pub use dialect::{Column, ColumnType, Dialect};
-pub use failure::{Violation, on_violation, violation};
+pub use failure::{Violation, is_overload, on_violation, violation};
 pub use store::{Query, Store, TenantDb, TenantTx};
 pub use system::{Reason, SystemDb, SystemTx};
 

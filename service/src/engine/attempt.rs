@@ -46,6 +46,9 @@ pub trait Attempt: Send + Sync {
     /// Makes steps and events durable in one commit, shared with other runs' commits.
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost>;
 
+    /// Adds an event that is stored with the next write, before the text that is streamed from now on.
+    fn note(&self, event: Event);
+
     /// Streams a piece of model text: stored coalesced, at most ten times a second. Never fails;
     /// text is lost only with the lease.
     fn delta(&self, step: i32, text: &str);

@@ -48,12 +48,22 @@ struct Share {
     lanes: Vec<Uuid>,
 }
 
+/// What a claim took, and whether another look at once may take more.
+pub struct Claimed {
+    pub runs: Vec<task_run::Model>,
+    /// There were more tenants or lanes than one claim looks at.
+    pub more: bool,
+    /// Due runs wait for others of their agent to end.
+    pub limited: bool,
+}
+
 impl Claim<'_> {
     /// Up to `most` due runs, each with a new fence and lease.
-    pub async fn take(&self, most: u64) -> Result<Vec<task_run::Model>> {
+    pub async fn take(&self, most: u64) -> Result<Claimed> {
         let tx = self.db.system(Reason::Engine).begin().await?;
-        let mut shares = self.shares(&tx).await?;
-        let mut claimed: Vec<task_run::Model> = Vec::new();
+        let (mut shares, more) = self.shares(&tx).await?;
+        let last = shares.last().map(|share| share.tenant);
+        let mut claimed = Claimed { runs: Vec::new(), more, limited: false };
         let mut left = most;
         // Each round gives every tenant its share of what is left; a tenant that cannot use its share
         // leaves it to the others, and its exhausted lanes leave the turn.
@@ -61,15 +71,19 @@ impl Claim<'_> {
             let weights: u64 = shares.iter().map(|share| share.weight).sum();
             let round = left;
             for share in &mut shares {
-                let due = (round * share.weight).div_ceil(weights.max(1)).min(left);
-                let taken = self.take_share(&tx, share, due).await?;
-                left -= u64::try_from(taken.len()).unwrap_or(left).min(left);
-                claimed.extend(taken);
                 if left == 0 {
                     break;
                 }
+                self.turns.tenant(share.tenant);
+                let due = (round * share.weight).div_ceil(weights.max(1)).min(left);
+                let taken = self.take_share(&tx, share, due, &mut claimed.limited).await?;
+                left -= u64::try_from(taken.len()).unwrap_or(left).min(left);
+                claimed.runs.extend(taken);
             }
             shares.retain(|share| !share.lanes.is_empty());
+        }
+        if let Some(last) = last.filter(|_| left > 0) {
+            self.turns.tenant(last);
         }
         tx.commit().await?;
         Ok(claimed)
@@ -80,6 +94,7 @@ impl Claim<'_> {
         tx: &SystemTx,
         share: &mut Share,
         due: u64,
+        limited: &mut bool,
     ) -> Result<Vec<task_run::Model>, DbErr> {
         let mut taken = Vec::new();
         let mut left = due;
@@ -88,7 +103,14 @@ impl Claim<'_> {
             let Some(lane) = lanes.next() else { break };
             let waiting = u64::try_from(lanes.len()).unwrap_or(0);
             let quantum = left.div_ceil(waiting + 1);
-            let free = free_slots(tx, share.tenant, lane, quantum).await?;
+            let free = match slots(tx, share.tenant, lane).await? {
+                Slots::None => 0,
+                Slots::All => quantum,
+                Slots::Some(free) => {
+                    *limited |= free < quantum;
+                    free.min(quantum)
+                }
+            };
             let runs = match free {
                 0 => Vec::new(),
                 free => {
@@ -110,18 +132,20 @@ impl Claim<'_> {
         Ok(taken)
     }
 
-    /// The tenants whose turn it is, with their lanes, in the order of the turns.
-    async fn shares(&self, tx: &SystemTx) -> Result<Vec<Share>, DbErr> {
+    /// The tenants whose turn it is, with their lanes, in the order of the turns; and whether there are more.
+    async fn shares(&self, tx: &SystemTx) -> Result<(Vec<Share>, bool), DbErr> {
         let tenants = around(tx, TENANTS, &[], self.turns.tenant_place(), MOST_TENANTS).await?;
+        let full = |found: usize, most: u64| u64::try_from(found).unwrap_or(most) >= most;
+        let mut more = full(tenants.len(), MOST_TENANTS);
         let mut shares = Vec::with_capacity(tenants.len());
         for tenant in tenants {
-            self.turns.tenant(tenant);
             let Some(weight) = weight(tx, tenant).await? else { continue };
             let place = self.turns.lane_place(tenant);
             let lanes = around(tx, LANES, &[tenant], place, MOST_LANES).await?;
+            more |= full(lanes.len(), MOST_LANES);
             shares.push(Share { tenant, weight, lanes });
         }
-        Ok(shares)
+        Ok((shares, more))
     }
 }
 
@@ -210,24 +234,34 @@ async fn weight(tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
     }))
 }
 
-/// How many of `wanted` runs the lane's agent may start: none while it is paused, and no more than
-/// `maxConcurrent` over all nodes, which the lock on its row makes exact.
-async fn free_slots(tx: &SystemTx, tenant: Uuid, lane: Uuid, wanted: u64) -> Result<u64, DbErr> {
+/// How many runs of a lane may start.
+enum Slots {
+    None,
+    All,
+    Some(u64),
+}
+
+/// None while the lane's agent is paused, and no more than its `maxConcurrent` over all nodes, which the
+/// lock on its row makes exact. An agent that another node looks at now is passed over: waiting for it
+/// could lock two nodes against each other.
+async fn slots(tx: &SystemTx, tenant: Uuid, lane: Uuid) -> Result<Slots, DbErr> {
     let sql = "SELECT status, max_concurrent FROM agent WHERE tenant_id = $1 AND id = $2";
-    let rows = tx.query(sql, vec![tenant.into(), lane.into()]).await?;
-    let Some(row) = rows.first() else { return Ok(wanted) };
-    if row.try_get::<AgentStatus>("", "status")? != AgentStatus::Active {
-        return Ok(0);
+    let Some(agent) = tx.query(sql, vec![tenant.into(), lane.into()]).await?.into_iter().next() else {
+        return Ok(Slots::All);
+    };
+    if agent.try_get::<AgentStatus>("", "status")? != AgentStatus::Active {
+        return Ok(Slots::None);
     }
-    if row.try_get::<Option<i32>>("", "max_concurrent")?.is_none() {
-        return Ok(wanted);
+    if agent.try_get::<Option<i32>>("", "max_concurrent")?.is_none() {
+        return Ok(Slots::All);
     }
-    let locked = format!("{sql}{}", tx.dialect().for_update());
-    let rows = tx.query(&locked, vec![tenant.into(), lane.into()]).await?;
-    let limit: Option<i32> = rows.first().map(|row| row.try_get("", "max_concurrent")).transpose()?.flatten();
+    let locked = format!("{sql}{}", tx.dialect().skip_locked());
+    let Some(agent) = tx.query(&locked, vec![tenant.into(), lane.into()]).await?.into_iter().next() else {
+        return Ok(Slots::Some(0));
+    };
+    let limit = agent.try_get::<Option<i32>>("", "max_concurrent")?.map_or(i64::MAX, i64::from);
     let sql = "SELECT COUNT(*) AS running FROM task_run WHERE status = 'RUNNING' AND tenant_id = $1 AND lane_id = $2";
     let rows = tx.query(sql, vec![tenant.into(), lane.into()]).await?;
     let running: i64 = rows.first().map(|row| row.try_get("", "running")).transpose()?.unwrap_or(0);
-    let free = limit.map_or(i64::MAX, |limit| i64::from(limit) - running);
-    Ok(wanted.min(u64::try_from(free).unwrap_or(0)))
+    Ok(Slots::Some(u64::try_from(limit - running).unwrap_or(0)))
 }

@@ -16,12 +16,17 @@ use super::LeaseLost;
 use super::transitions::{self, HeldWrite, NewRun, Written};
 use super::watch::Watch;
 use crate::clock::Clock;
-use crate::db::{Db, Dialect, Reason, SystemTx, Violation, violation};
+use crate::db::{Db, Dialect, Reason, SystemTx, Violation, is_overload, violation};
 use crate::error::{Error, Result};
 
 /// Most commands in one commit, and most bytes of JSON in them.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
+/// Milliseconds between tries while the database cannot be reached: half a minute in all.
+const PAUSES: [u64; 20] = [
+    50, 100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000,
+    2_000, 2_000, 2_000, 0,
+];
 /// Commands that may wait; more creates are refused.
 const QUEUE: usize = 8_192;
 
@@ -192,33 +197,44 @@ impl Worker {
                 Command::Write(write) => writes.push(*write),
             }
         }
-        let single = creates.len() + writes.len() == 1;
-        match self.apply(&creates, &writes).await {
-            Ok(done) => self.answer(creates, writes, done).await,
-            Err(failure) if single => fail(creates, writes, failure),
-            Err(Failure::Statement(cause)) => {
-                tracing::warn!(%cause, "a group commit failed: its rows are tried one by one");
-                for create in creates {
-                    self.commit_one(vec![create], Vec::new()).await;
-                }
-                for write in writes {
-                    self.commit_one(Vec::new(), vec![write]).await;
-                }
-            }
-            Err(failure) => fail(creates, writes, failure),
-        }
+        self.commit_together(creates, writes).await;
     }
 
-    async fn commit_one(&self, creates: Vec<Create>, writes: Vec<Write>) {
-        match self.apply(&creates, &writes).await {
-            Ok(done) => self.answer(creates, writes, done).await,
-            Err(failure) => fail(creates, writes, failure),
+    /// One commit; a row that the database refuses is found by committing one by one. While the database
+    /// cannot be reached creates are refused, and writes are tried again until their leases are over:
+    /// the work behind them is done and paid.
+    async fn commit_together(&self, mut creates: Vec<Create>, writes: Vec<Write>) {
+        for pause in PAUSES {
+            match self.apply(&creates, &writes).await {
+                Ok(done) => return self.answer(creates, writes, done).await,
+                Err(Failure::Row(cause)) if creates.len() + writes.len() > 1 => {
+                    tracing::warn!(%cause, "a group commit failed: its rows are tried one by one");
+                    for create in creates {
+                        Box::pin(self.commit_together(vec![create], Vec::new())).await;
+                    }
+                    for write in writes {
+                        Box::pin(self.commit_together(Vec::new(), vec![write])).await;
+                    }
+                    return;
+                }
+                Err(Failure::Busy(cause)) if !writes.is_empty() => {
+                    tracing::warn!(%cause, "the database cannot commit now: trying again");
+                    fail(std::mem::take(&mut creates), Vec::new(), Failure::Busy(cause));
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                Err(failure) => return fail(creates, writes, failure),
+            }
         }
+        fail(
+            creates,
+            writes,
+            Failure::Busy(Error::internal("the database could not commit for half a minute")),
+        );
     }
 
     async fn apply(&self, creates: &[Create], writes: &[Write]) -> Result<Done, Failure> {
         let now = self.clock.now();
-        let tx = self.db.system(Reason::Engine).begin().await.map_err(Failure::Begin)?;
+        let tx = self.db.system(Reason::Engine).begin().await.map_err(Failure::Busy)?;
         let mut done = Done::default();
         if !creates.is_empty() {
             let runs: Vec<NewRun> = creates.iter().map(|create| create.new.clone()).collect();
@@ -235,7 +251,7 @@ impl Worker {
             let asked = writes.iter().filter(|write| waits(&write.write.run));
             insert_questions(&tx, asked.flat_map(|write| write.questions.clone())).await?;
         }
-        tx.commit().await.map_err(Failure::Commit)?;
+        tx.commit().await.map_err(Failure::Doubt)?;
         Ok(done)
     }
 
@@ -279,7 +295,15 @@ impl Worker {
                 return Ok(Created::Duplicate(Box::new(run)));
             }
         }
-        Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be created."))
+        let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
+        if db.query(sql, vec![new.run.tenant_id.into()]).await?.is_empty() {
+            return Err(Error::denied(
+                "tenant_suspended",
+                "The tenant is not active: no run can be created.",
+            ));
+        }
+        // The run with this dedupe key ended meanwhile: another try creates one.
+        Err(Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) })
     }
 }
 
@@ -290,27 +314,28 @@ struct Done {
 }
 
 enum Failure {
-    Begin(Error),
-    /// Nothing was committed.
-    Statement(DbErr),
+    /// Nothing was committed, and the same may succeed later.
+    Busy(Error),
+    /// Nothing was committed: a row is refused.
+    Row(DbErr),
     /// Whether it was committed is not known.
-    Commit(Error),
+    Doubt(Error),
 }
 
 impl From<DbErr> for Failure {
     fn from(cause: DbErr) -> Self {
-        Self::Statement(cause)
+        if is_overload(&cause) { Self::Busy(cause.into()) } else { Self::Row(cause) }
     }
 }
 
 /// A write whose commit is in doubt counts as lost: its run is recovered when the lease expires.
 fn fail(creates: Vec<Create>, writes: Vec<Write>, failure: Failure) {
     let cause = match failure {
-        Failure::Begin(error) | Failure::Commit(error) => error,
-        Failure::Statement(cause) if repeats_a_key(&creates, &cause) => {
+        Failure::Busy(error) | Failure::Doubt(error) => error,
+        Failure::Row(cause) if repeats_a_key(&creates, &cause) => {
             Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.")
         }
-        Failure::Statement(cause) => cause.into(),
+        Failure::Row(cause) => cause.into(),
     };
     if !matches!(cause, Error::Conflict { .. }) {
         tracing::error!(%cause, "an engine commit failed");

@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(200);
 const CANCEL_POLL: Duration = Duration::from_secs(1);
 /// A claim of many is cheaper than many claims: a busy node lets slots gather this long.
 const GATHER: Duration = Duration::from_millis(1);
+/// Claims in a row that find nothing to start while there are more tenants or lanes to look at.
+const MOST_LOOKS: u32 = 64;
 /// How long leased runs may go on while the node stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -130,6 +132,7 @@ impl Dispatcher {
     /// Claims into the free slots, until they are full or nothing is due.
     async fn fill(&self) -> Result<()> {
         let inner = &self.core.engine.0;
+        let mut looks = 0;
         loop {
             let free = inner.slots.available_permits();
             let Ok(mut permits) =
@@ -149,18 +152,22 @@ impl Dispatcher {
             };
             // Set before the claim looks, so that a run which is queued meanwhile sets it again.
             inner.backlog.store(false, Ordering::Relaxed);
-            let runs = claim.take(u64::try_from(free).unwrap_or(u64::MAX)).await.inspect_err(|_| {
+            let claimed = claim.take(u64::try_from(free).unwrap_or(u64::MAX)).await.inspect_err(|_| {
                 inner.backlog.store(true, Ordering::Relaxed);
             })?;
-            let full = runs.len() >= free;
-            if full {
+            inner.limited.store(claimed.limited, Ordering::Relaxed);
+            let full = claimed.runs.len() >= free;
+            // A look that found others' turns but nothing due goes round the circle, not for ever.
+            looks += 1;
+            let again = full || (claimed.more && looks < MOST_LOOKS);
+            if again {
                 inner.backlog.store(true, Ordering::Relaxed);
             }
-            for run in runs {
+            for run in claimed.runs {
                 let Some(permit) = permits.split(1) else { break };
                 self.spawn(run, permit);
             }
-            if !full {
+            if !again {
                 return Ok(());
             }
         }
@@ -170,13 +177,16 @@ impl Dispatcher {
         let core = self.core.clone();
         let until = run.lease_expires_at.unwrap_or_else(|| core.clock.now());
         let lease = core.engine.leases().take(&run, until);
+        if !core.engine.0.claiming.load(Ordering::Relaxed) {
+            core.engine.leases().stop(run.id, Stop::Draining);
+        }
         let attempt = LeasedAttempt::new(core.clone(), run.clone(), lease);
         let executor = self.executor.clone();
         self.attempts.spawn(async move {
             execute::execute(core.clone(), run, attempt, executor).await;
             drop(permit);
             let inner = &core.engine.0;
-            if inner.backlog.load(Ordering::Relaxed) {
+            if inner.backlog.load(Ordering::Relaxed) || inner.limited.load(Ordering::Relaxed) {
                 inner.wake.notify_one();
             }
         });

@@ -14,6 +14,8 @@ use crate::core::Core;
 
 /// How long an executor that was told to stop may take to end by itself.
 const GRACE: Duration = Duration::from_millis(1_500);
+/// How long it may take while the node drains: less than the node waits, so that it can be given back.
+const DRAIN: Duration = Duration::from_secs(25);
 /// Model text is stored at most ten times a second.
 const TEXT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -38,8 +40,18 @@ async fn outcome(attempt: &LeasedAttempt, executor: &dyn Executor) -> Outcome {
     tokio::pin!(work);
     let told = async {
         let stop = attempt.until_stopped().await;
-        tokio::time::sleep(if stop == Stop::Draining { Duration::from_secs(30) } else { GRACE }).await;
-        stop
+        if stop != Stop::Draining {
+            tokio::time::sleep(GRACE).await;
+            return stop;
+        }
+        // While the node drains, a cancel or a time-out still counts at once.
+        tokio::select! {
+            () = tokio::time::sleep(DRAIN) => stop,
+            more = attempt.lease().until_more_than(Stop::Draining) => {
+                tokio::time::sleep(GRACE).await;
+                more
+            }
+        }
     };
     tokio::pin!(told);
     let mut text = tokio::time::interval(TEXT_INTERVAL);

@@ -6,7 +6,7 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use serde_json::{Value, json};
 
 use super::policy::RunPolicy;
-use super::transitions::{Change, order_key};
+use super::transitions::{Change, order_key, storable};
 use super::{Event, Outcome, Progress, Question, RunError};
 use crate::ids::Ids;
 
@@ -94,7 +94,7 @@ fn approval(run: &task_run::Model, question: Question, now: DateTime<Utc>, ids: 
         step_number: step,
         kind,
         status: ApprovalStatus::Pending,
-        proposal,
+        proposal: storable(proposal),
         decision: None,
         on_expire,
         expires_at: now + TimeDelta::from_std(expires_in).unwrap_or(TimeDelta::days(1)),

@@ -22,12 +22,19 @@ pub struct LeasedAttempt {
     core: Core,
     run: task_run::Model,
     lease: Lease,
-    text: Mutex<Option<(i32, String)>>,
+    stream: Mutex<Stream>,
+}
+
+/// What is told of the model call that goes on, and not stored yet.
+#[derive(Default)]
+struct Stream {
+    notes: Vec<Event>,
+    text: Option<(i32, String)>,
 }
 
 impl LeasedAttempt {
     pub fn new(core: Core, run: task_run::Model, lease: Lease) -> Self {
-        Self { core, run, lease, text: Mutex::default() }
+        Self { core, run, lease, stream: Mutex::default() }
     }
 
     pub fn lease(&self) -> &Lease {
@@ -48,16 +55,21 @@ impl LeasedAttempt {
 
     /// Stores the text that came since the last write, if any.
     pub async fn flush_text(&self) -> Result<(), LeaseLost> {
-        let pending = self.text.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let pending = self.stream().text.is_some();
         if pending { self.record(Progress::default()).await } else { Ok(()) }
     }
 
+    fn stream(&self) -> std::sync::MutexGuard<'_, Stream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with_text(&self, mut progress: Progress) -> Progress {
-        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((step, text)) = text {
-            progress
-                .events
-                .insert(0, Event { kind: "model.delta", data: json!({ "step": step, "text": text }) });
+        let Stream { mut notes, text } = std::mem::take(&mut *self.stream());
+        let delta = |(step, text)| Event { kind: "model.delta", data: json!({ "step": step, "text": text }) };
+        notes.extend(text.map(delta));
+        if !notes.is_empty() {
+            notes.append(&mut progress.events);
+            progress.events = notes;
         }
         progress
     }
@@ -103,9 +115,13 @@ impl Attempt for LeasedAttempt {
         written.map(|_| ())
     }
 
+    fn note(&self, event: Event) {
+        self.stream().notes.push(event);
+    }
+
     fn delta(&self, step: i32, text: &str) {
-        let mut pending = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, so_far) = pending.get_or_insert_with(|| (step, String::new()));
+        let mut stream = self.stream();
+        let (of, so_far) = stream.text.get_or_insert_with(|| (step, String::new()));
         if *of == step && so_far.len() + text.len() <= MOST_PENDING_TEXT {
             so_far.push_str(text);
         }

@@ -34,10 +34,23 @@ impl Lease {
         }
     }
 
-    /// The first reason stands, except that a lost lease overrides all.
+    /// Resolves when there is a stronger reason to stop than `weak`.
+    pub async fn until_more_than(&self, weak: Stop) -> Stop {
+        let mut receiver = self.stop.subscribe();
+        match receiver.wait_for(|stop| stop.is_some_and(|stop| stop != weak)).await {
+            Ok(stop) => stop.unwrap_or(Stop::LeaseLost),
+            Err(_) => Stop::LeaseLost,
+        }
+    }
+
+    /// The first reason stands, except that any overrides a drain, and a lost lease overrides all.
     fn tell(&self, stop: Stop) {
         self.stop.send_if_modified(|current| {
-            let change = current.is_none() || (stop == Stop::LeaseLost && *current != Some(Stop::LeaseLost));
+            let change = match *current {
+                None => true,
+                Some(Stop::Draining) => stop != Stop::Draining,
+                Some(now) => stop == Stop::LeaseLost && now != Stop::LeaseLost,
+            };
             if change {
                 *current = Some(stop);
             }

@@ -77,6 +77,8 @@ struct Inner {
     wake: Notify,
     /// Runs may be queued that this node did not claim: nothing is born running before them.
     backlog: AtomicBool,
+    /// Due runs wait for others of their agent to end: the end of a run is a reason to claim.
+    limited: AtomicBool,
     /// The loops run and take work.
     claiming: AtomicBool,
     /// The last look for what time caused succeeded.
@@ -103,6 +105,7 @@ impl Engine {
             watch,
             wake: Notify::new(),
             backlog: AtomicBool::new(true),
+            limited: AtomicBool::new(false),
             claiming: AtomicBool::new(false),
             healthy: AtomicBool::new(false),
             born,

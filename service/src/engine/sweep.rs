@@ -4,17 +4,19 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::approval::{self, ApprovalStatus, OnExpire};
 use entity::tasks::task_run;
-use sea_orm::FromQueryResult as _;
+use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 
 use super::transitions;
 use crate::core::Core;
-use crate::db::Reason;
+use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
 
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
 const MOST_APPROVALS: i64 = 500;
+/// Batches of one look in one sweep.
+const MOST_BATCHES: usize = 100;
 /// Answers kept for `Idempotency-Key`, past their time.
 const FORGET_ANSWERS: &str = "DELETE FROM idempotency_record WHERE (tenant_id, id) IN \
      (SELECT tenant_id, id FROM idempotency_record WHERE expires_at <= $1 LIMIT 1000)";
@@ -23,15 +25,46 @@ pub async fn sweep(core: &Core) -> Result<()> {
     sync_clock(core).await?;
     let now = core.clock.now();
     expire_approvals(core, now).await?;
-    let tx = core.db.system(Reason::Engine).begin().await?;
-    let mut changed = transitions::expire_leases(&tx, now).await?;
-    changed.extend(transitions::force_cancels(&tx, now - CANCEL_PATIENCE, now).await?);
-    changed.extend(transitions::expire_queue(&tx, now).await?);
-    changed.extend(transitions::expire_waits(&tx, now).await?);
-    tx.execute(FORGET_ANSWERS, vec![now.into()]).await?;
-    tx.commit().await?;
-    announce(core, &changed);
+    for look in [Look::Leases, Look::Cancels, Look::Queue, Look::Waits] {
+        for _ in 0..MOST_BATCHES {
+            let tx = core.db.system(Reason::Engine).begin().await?;
+            let changed = look.at(&tx, now).await?;
+            tx.commit().await?;
+            announce(core, &changed);
+            if changed.len() < transitions::BATCH {
+                break;
+            }
+        }
+    }
+    for _ in 0..MOST_BATCHES {
+        let tx = core.db.system(Reason::Engine).begin().await?;
+        let forgotten = tx.execute(FORGET_ANSWERS, vec![now.into()]).await?.rows_affected();
+        tx.commit().await?;
+        if forgotten < 1_000 {
+            break;
+        }
+    }
     Ok(())
+}
+
+/// What a sweep looks for; each batch is a transaction of its own.
+#[derive(Clone, Copy)]
+enum Look {
+    Leases,
+    Cancels,
+    Queue,
+    Waits,
+}
+
+impl Look {
+    async fn at(self, tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
+        match self {
+            Self::Leases => transitions::expire_leases(tx, now).await,
+            Self::Cancels => transitions::force_cancels(tx, now - CANCEL_PATIENCE, now).await,
+            Self::Queue => transitions::expire_queue(tx, now).await,
+            Self::Waits => transitions::expire_waits(tx, now).await,
+        }
+    }
 }
 
 fn announce(core: &Core, changed: &[task_run::Model]) {

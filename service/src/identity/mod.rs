@@ -3,6 +3,7 @@
 pub mod api_keys;
 mod bootstrap;
 pub mod memberships;
+pub mod operator;
 pub mod sessions;
 pub mod tenants;
 mod users;

@@ -209,6 +209,10 @@ impl Attempt for FakeAttempt {
         if self.crash == Crash::After(commit) { Err(LeaseLost) } else { Ok(()) }
     }
 
+    fn note(&self, event: Event) {
+        self.state().events.push(event);
+    }
+
     fn delta(&self, _step: i32, text: &str) {
         self.state().text.push_str(text);
         if let Some(stop) = self.stop_at_delta {

@@ -2,6 +2,7 @@
 //! can wedge a run.
 
 use chrono::{DateTime, Utc};
+use entity::agents::tool;
 use entity::tasks::approval::{self, ApprovalKind, ApprovalStatus, Column, Entity, Model, OnExpire};
 use entity::tasks::task_run::RunStatus;
 use sea_orm::{ActiveEnum as _, ColumnTrait as _, Condition, FromQueryResult as _};
@@ -145,6 +146,7 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
     }
     let asked = load(ctx, id).await?;
     check(&asked, &body)?;
+    check_arguments(ctx, &asked, &body).await?;
     let status = match body.decision {
         Verdict::Approve => ApprovalStatus::Approved,
         Verdict::Reject => ApprovalStatus::Rejected,
@@ -152,6 +154,7 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
     let decision = serde_json::to_value(&body).map_err(Error::internal)?;
     let now = ctx.core.clock.now();
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
+    transitions::lock(&tx, ctx.tenant, asked.run_id).await?;
     let sql = "UPDATE approval SET status = $3, decision = $4, decided_by = $5, decided_at = $6, updated_at = $6 \
          WHERE tenant_id = $1 AND id = $2 AND status = 'PENDING' AND expires_at > $6 RETURNING *";
     let by = ctx.actor.to_string();
@@ -177,6 +180,16 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
         ctx.core.engine.announce(run, RunStatus::Pending);
     }
     Ok(view)
+}
+
+/// Other arguments have to fit the tool as the model's had to.
+async fn check_arguments(ctx: &Ctx, asked: &Model, body: &DecideApproval) -> Result<()> {
+    let named = asked.proposal.get("toolId").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
+    let (Some(arguments), Some(id)) = (&body.arguments, named) else { return Ok(()) };
+    let Some(tool) = ctx.db().get::<tool::Entity>(id).await? else { return Ok(()) };
+    let schema = ctx.core.schemas.get(&tool.schema).await?;
+    let arguments = Value::Object(arguments.clone());
+    schema.check(&arguments, "/arguments").map_err(|errors| Error::Invalid { errors })
 }
 
 fn check(asked: &Model, body: &DecideApproval) -> Result<()> {

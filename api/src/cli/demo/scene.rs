@@ -1,13 +1,16 @@
 //! What the demo shows: a tenant with an owner, three tools, an agent and two task definitions.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use service::agents::{agent_tools, agents, tools};
+use service::auth::passwords;
 use service::auth::principal::{self, Credential, Principal, RequestInfo};
 use service::core::Core;
-use service::crud::Paging;
+use service::crud::{Expected, Paging};
 use service::ctx::Ctx;
 use service::error::Error;
-use service::identity::{api_keys, sessions, tenants};
+use service::identity::api_keys::{self, ApiKeyFilter};
+use service::identity::{operator, sessions, tenants};
 use service::tasks::task_definitions;
 use service::tasks::task_runs::{self, RunStatus, TaskRunFilter};
 use uuid::Uuid;
@@ -15,39 +18,34 @@ use uuid::Uuid;
 use crate::cli::Failure;
 
 const EMAIL: &str = "owner@demo.example";
-const PASSWORD: &str = "mission-control-demo";
 const BRIEF: &str = "Daily brief";
+const KEY: &str = "Demo";
 
 pub struct Scene {
     pub ctx: Ctx,
+    password: SecretString,
     key: String,
 }
 
 impl Scene {
-    /// Makes what is missing.
+    /// Makes what is missing. The password and the key are new at each start; those of before end.
     pub async fn set(core: &Core) -> Result<Self, Failure> {
-        let ctx = match sign_in(core).await {
-            Ok(ctx) => ctx,
-            Err(Error::Unauthenticated { .. }) => {
-                let operator = Principal::operator().ctx(core, &request());
-                let owner = json!({ "email": EMAIL, "name": "Demo owner", "password": PASSWORD });
-                let tenant = json!({ "name": "Demo", "slug": "demo", "plan": "PRO", "owner": owner });
-                tenants::create(&operator, serde_json::from_value(tenant)?).await?;
-                sign_in(core).await?
-            }
-            Err(other) => return Err(other.into()),
-        };
-        if definition(&ctx).await?.is_none() {
-            furnish(&ctx).await?;
+        let password = passwords::generate(&core.ids);
+        if !operator::set_password(core, EMAIL, password.clone()).await? {
+            let operator = Principal::operator().ctx(core, &request());
+            let owner = json!({ "email": EMAIL, "name": "Demo owner", "password": password.expose_secret() });
+            let tenant = json!({ "name": "Demo", "slug": "demo", "plan": "PRO", "owner": owner });
+            tenants::create(&operator, serde_json::from_value(tenant)?).await?;
         }
-        let key = json!({ "name": "Demo", "scopes": ["*"] });
-        let key = api_keys::create(&ctx, serde_json::from_value(key)?).await?.key;
-        Ok(Self { ctx, key })
+        let ctx = sign_in(core, &password).await?;
+        furnish(&ctx).await?;
+        let key = new_key(&ctx).await?;
+        Ok(Self { ctx, password, key })
     }
 
     /// The live run of an earlier demo, or a new one.
     pub async fn run(&self) -> Result<Uuid, Failure> {
-        for status in [RunStatus::Running, RunStatus::Pending] {
+        for status in [RunStatus::Running, RunStatus::Pending, RunStatus::Waiting] {
             let filter = TaskRunFilter { status: Some(status), ..TaskRunFilter::default() };
             let live = task_runs::list(&self.ctx, &Paging::default(), filter).await?.data;
             if let Some(run) = live.first() {
@@ -55,22 +53,23 @@ impl Scene {
                 return Ok(run.id);
             }
         }
-        let definition = definition(&self.ctx).await?.ok_or("the demo's task definition was deleted")?;
+        let definition =
+            definition(&self.ctx, BRIEF).await?.ok_or("the demo's task definition was deleted")?;
         let body = json!({ "definitionId": definition, "input": { "topic": "agents in production", "script": script() } });
         Ok(task_runs::create(&self.ctx, serde_json::from_value(body)?).await?.run.id)
     }
 
     pub fn farewell(&self, url: &str) {
         println!("\nSwagger UI   {url}/docs/");
-        println!("Login        {EMAIL} / {PASSWORD}");
+        println!("Login        {EMAIL} / {}", self.password.expose_secret());
         println!("API key      {}", self.key);
         println!("\nTry: curl -s {url}/v1/task-runs -H 'X-API-Key: {}'", self.key);
         println!("Ctrl-C ends.");
     }
 }
 
-async fn sign_in(core: &Core) -> Result<Ctx, Error> {
-    let login = json!({ "email": EMAIL, "password": PASSWORD });
+async fn sign_in(core: &Core, password: &SecretString) -> Result<Ctx, Error> {
+    let login = json!({ "email": EMAIL, "password": password.expose_secret() });
     let login = serde_json::from_value(login).map_err(Error::internal)?;
     let tokens = sessions::login(core, login, sessions::Device::default()).await?;
     let principal = principal::authenticate(core, Credential::Bearer(tokens.access_token)).await?;
@@ -81,39 +80,77 @@ fn request() -> RequestInfo {
     RequestInfo { request_id: "demo".to_owned(), ip: None, idempotency: None }
 }
 
-async fn definition(ctx: &Ctx) -> Result<Option<Uuid>, Error> {
-    let paging = Paging { q: Some(BRIEF.to_owned()), ..Paging::default() };
-    let found = task_definitions::list(ctx, &paging, &Default::default()).await?;
-    Ok(found.data.into_iter().find(|definition| definition.name == BRIEF).map(|definition| definition.id))
+/// The list parameters that find an object by its name.
+fn named(name: &str) -> Paging {
+    Paging { q: Some(name.to_owned()), limit: Some(200), ..Paging::default() }
+}
+
+async fn definition(ctx: &Ctx, name: &str) -> Result<Option<Uuid>, Error> {
+    let found = task_definitions::list(ctx, &named(name), &Default::default()).await?;
+    Ok(found.data.into_iter().find(|definition| definition.name == name).map(|definition| definition.id))
+}
+
+async fn new_key(ctx: &Ctx) -> Result<String, Failure> {
+    for old in api_keys::list(ctx, &named(KEY), &ApiKeyFilter { revoked: Some(false) }).await?.data {
+        if old.name == KEY {
+            api_keys::revoke(ctx, old.id, Expected::Any).await?;
+        }
+    }
+    let key = json!({ "name": KEY, "scopes": ["*"] });
+    Ok(api_keys::create(ctx, serde_json::from_value(key)?).await?.key)
 }
 
 async fn furnish(ctx: &Ctx) -> Result<(), Failure> {
-    let mut made = Vec::new();
+    let mut kit = Vec::new();
     for (name, description, function) in [
         ("current_time", "Tells the time in UTC.", "builtin/now"),
         ("render_text", "Fills a template with data.", "builtin/template"),
         ("pick_value", "Picks a value out of a document by JSON pointer.", "builtin/json_select"),
     ] {
-        let body = json!({ "name": name, "description": description, "type": "FUNCTION",
-            "config": { "function": function }, "costPerCall": "0.0001" });
-        made.push(tools::create(ctx, serde_json::from_value(body)?).await?.id);
+        kit.push(tool(ctx, name, description, function).await?);
     }
-    let agent = json!({
-        "name": "Briefing officer", "type": "TASK_RUNNER", "model": "mock/script",
-        "systemPrompt": "You write a short daily brief. Look up what you need with your tools.",
-        "limits": { "maxSteps": 10, "maxCost": "1.00" },
-    });
-    let agent = agents::create(ctx, serde_json::from_value(agent)?).await?.id;
-    for tool in &made {
-        agent_tools::put(ctx, agent, *tool, serde_json::from_value(json!({}))?).await?;
-    }
-    let brief = json!({ "name": BRIEF, "type": "AUTOMATION", "agentId": agent,
+    let officer = agent(ctx, &kit).await?;
+    let brief = json!({ "name": BRIEF, "type": "AUTOMATION", "agentId": officer,
         "description": "A scripted agent run: model turns, tool calls, a final answer." });
-    task_definitions::create(ctx, serde_json::from_value(brief)?).await?;
-    let render = json!({ "name": "Render a text", "type": "AUTOMATION", "toolId": made.get(1),
+    let render = json!({ "name": "Render a text", "type": "AUTOMATION", "toolId": kit.get(1),
         "description": "One tool call without an agent." });
-    task_definitions::create(ctx, serde_json::from_value(render)?).await?;
+    for wanted in [brief, render] {
+        let name = wanted["name"].as_str().unwrap_or_default();
+        if definition(ctx, name).await?.is_none() {
+            task_definitions::create(ctx, serde_json::from_value(wanted)?).await?;
+        }
+    }
     Ok(())
+}
+
+async fn tool(ctx: &Ctx, name: &str, description: &str, function: &str) -> Result<Uuid, Failure> {
+    let known = tools::list(ctx, &named(name), &Default::default()).await?.data;
+    if let Some(tool) = known.into_iter().find(|tool| tool.name == name) {
+        return Ok(tool.id);
+    }
+    let body = json!({ "name": name, "description": description, "type": "FUNCTION",
+        "config": { "function": function }, "costPerCall": "0.0001" });
+    Ok(tools::create(ctx, serde_json::from_value(body)?).await?.id)
+}
+
+async fn agent(ctx: &Ctx, kit: &[Uuid]) -> Result<Uuid, Failure> {
+    let name = "Briefing officer";
+    let known = agents::list(ctx, &named(name), &Default::default()).await?.data;
+    let id = match known.into_iter().find(|agent| agent.name == name) {
+        Some(agent) => agent.id,
+        None => {
+            let body = json!({
+                "name": name, "type": "TASK_RUNNER", "model": "mock/script",
+                "systemPrompt": "You write a short daily brief. Look up what you need with your tools.",
+                "limits": { "maxSteps": 10, "maxCost": "1.00" },
+            });
+            agents::create(ctx, serde_json::from_value(body)?).await?.id
+        }
+    };
+    for tool in kit {
+        agent_tools::put(ctx, id, *tool, serde_json::from_value(json!({}))?).await?;
+    }
+    Ok(id)
 }
 
 /// What the mock model says, turn by turn.

@@ -124,6 +124,7 @@ fn statement(dialect: Dialect) -> String {
          available_at = COALESCE(v.available_at, r.available_at), \
          order_key = COALESCE(v.order_key, r.order_key), \
          queued_at = CASE WHEN {STATUS} = 'PENDING' THEN v.at ELSE r.queued_at END, \
+         queue_expires_at = CASE WHEN {STATUS} = 'PENDING' THEN {next_start} ELSE r.queue_expires_at END, \
          wait_until = CASE WHEN {STATUS} = 'WAITING' THEN v.wait_until END, \
          waiting_since = CASE WHEN {STATUS} = 'WAITING' THEN v.at END, \
          completed_at = CASE WHEN v.ended = 1 OR {STATUS} = 'CANCELLED' THEN v.at END, \
@@ -144,6 +145,10 @@ fn statement(dialect: Dialect) -> String {
          WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.status = 'RUNNING' AND r.fence = v.fence \
          AND r.lease_expires_at > v.at \
          {returning}",
+        next_start = dialect.greatest(
+            "r.queue_expires_at",
+            &dialect.after_seconds("COALESCE(v.available_at, v.at)", super::NEXT_START)
+        ),
         rows = dialect.rows(1, &COLUMNS),
         returning = dialect.returning_of("r"),
     )

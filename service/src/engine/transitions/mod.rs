@@ -12,8 +12,8 @@ mod start;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Written, write};
-pub use recover::{expire_leases, expire_queue, expire_waits, force_cancels, release_node};
-pub use request::{CancelOutcome, cancel, close_questions, retry, satisfy_if_answered};
+pub use recover::{BATCH, expire_leases, expire_queue, expire_waits, force_cancels, release_node};
+pub use request::{CancelOutcome, cancel, close_questions, lock, retry, satisfy_if_answered};
 pub use start::{claim_lane, renew};
 
 use chrono::{DateTime, Utc};
@@ -27,6 +27,9 @@ use crate::db::{Column, ColumnType, Dialect, SystemTx};
 
 /// How many seconds of waiting one point of priority is worth, so that nothing starves.
 const SECONDS_PER_PRIORITY: i64 = 30;
+const LOWEST_PRIORITY: i32 = -100;
+/// How long a run that was queued again may wait for its next start, in seconds.
+const NEXT_START: &str = "86400";
 /// Executors that may vanish, one after the other and without a new step, before a run fails with
 /// `WORKER_LOST`.
 pub const MOST_LOST: i32 = 3;
@@ -95,6 +98,16 @@ fn shifted_deadline(dialect: Dialect, now: &str) -> String {
 fn array(rows: Vec<Json>) -> Value {
     let text = Json::Array(rows).to_string();
     if text.contains("\\u0000") { without_nul(&text).into() } else { text.into() }
+}
+
+/// The value without NUL, for statements that bind it by itself.
+pub fn storable(value: Json) -> Json {
+    let text = value.to_string();
+    if text.contains("\\u0000") {
+        serde_json::from_str(&without_nul(&text)).unwrap_or_default()
+    } else {
+        value
+    }
 }
 
 /// Replaces escaped NULs, but not an escaped backslash that is followed by `u0000`.

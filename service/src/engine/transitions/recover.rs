@@ -10,7 +10,7 @@ use super::{MOST_LOST, event, shifted_deadline, waited};
 use crate::db::SystemTx;
 
 /// How many rows one sweep changes in one transaction.
-const BATCH: i64 = 500;
+pub const BATCH: usize = 500;
 
 /// RUNNING with an expired lease → PENDING(LEASE_LOST), or its end: CANCELLED when that was asked
 /// for, FAILED(TIMED_OUT) when its time is over, FAILED(WORKER_LOST) when its policy says so or it
@@ -50,9 +50,10 @@ async fn lose(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run WHERE {condition} LIMIT {BATCH}{lock}) \
          UPDATE task_run SET status = {status}, reason = {reason}, completed_at = {completed}, error = {error}, \
          lease_owner = NULL, lease_expires_at = NULL, attempt_deadline_at = NULL, lost_count = lost_count + 1, \
-         queued_at = $1, event_seq = event_seq + 1, updated_at = $1 \
+         queued_at = $1, queue_expires_at = {next_start}, event_seq = event_seq + 1, updated_at = $1 \
          WHERE status = 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         lock = dialect.skip_locked(),
+        next_start = dialect.greatest("queue_expires_at", &dialect.after_seconds("$1", super::NEXT_START)),
         status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
         reason = outcome("'BY_USER'", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
         completed = outcome("$1", "$1", "$1", "NULL"),
@@ -110,7 +111,7 @@ pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
         lock = dialect.skip_locked(),
         waited = waited(dialect, "$1"),
         deadline = shifted_deadline(dialect, "$1"),
-        expiry = dialect.after_seconds("$1", "86400"),
+        expiry = dialect.after_seconds("$1", super::NEXT_START),
     );
     changed(tx, &sql, vec![now.into()], now).await
 }

@@ -49,7 +49,8 @@ pub async fn cancel(
     Ok(if running { CancelOutcome::Requested(run) } else { CancelOutcome::Cancelled(run) })
 }
 
-/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state.
+/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state, or
+/// its tenant is not active.
 pub async fn retry(
     tx: &SystemTx,
     tenant: Uuid,
@@ -61,9 +62,10 @@ pub async fn retry(
         "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
          cancel_requested_at = NULL, failures = 0, lost_count = 0, deadline_at = NULL, available_at = $3, queued_at = $3, \
          order_key = $4 - priority * {}, queue_expires_at = {}, event_seq = event_seq + 1, updated_at = $3 \
-         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') RETURNING *",
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') \
+         AND EXISTS (SELECT 1 FROM tenant t WHERE t.id = $1 AND t.status = 'ACTIVE') RETURNING *",
         super::SECONDS_PER_PRIORITY * 1_000_000,
-        tx.dialect().after_seconds("$3", "86400"),
+        tx.dialect().after_seconds("$3", super::NEXT_START),
     );
     let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
     let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(None) };
@@ -92,13 +94,21 @@ pub async fn satisfy(
         waited = waited(tx.dialect(), "$3"),
         deadline = shifted_deadline(tx.dialect(), "$3"),
         point = super::SECONDS_PER_PRIORITY * 1_000_000,
-        expiry = tx.dialect().after_seconds("$3", "86400"),
+        expiry = tx.dialect().after_seconds("$3", super::NEXT_START),
     );
     let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
     let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(false) };
     let entry = event(tenant, run, row.try_get("", "event_seq")?, "run.resumed", data, now);
     super::append_events(tx, &[entry]).await?;
     Ok(true)
+}
+
+/// Locks the run for what follows in the transaction; before its approvals, always in this order.
+pub async fn lock(tx: &SystemTx, tenant: Uuid, run: Uuid) -> Result<(), DbErr> {
+    let sql =
+        format!("SELECT id FROM task_run WHERE tenant_id = $1 AND id = $2{}", tx.dialect().for_update());
+    tx.query(&sql, vec![tenant.into(), run.into()]).await?;
+    Ok(())
 }
 
 /// [`satisfy`] once no question of the run is open: several may be asked together.

@@ -9,7 +9,7 @@ use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{array, event};
+use super::{LOWEST_PRIORITY, array, event, order_key};
 use crate::db::{Column, ColumnType, SystemTx};
 
 /// Claims up to `most` due runs of one lane, the ones in front first. The caller holds the lane's
@@ -26,7 +26,8 @@ pub async fn claim_lane(
     let dialect = tx.dialect();
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
-         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 \
+         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 AND order_key <= $7 \
+         AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.tenant_id = $1 AND a.id = $2 AND a.status <> 'ACTIVE') \
          ORDER BY order_key, id LIMIT $4{lock}) \
          UPDATE task_run SET status = 'RUNNING', reason = 'EXECUTING', fence = fence + 1, attempt = attempt + 1, \
          lease_owner = $5, lease_expires_at = $6, \
@@ -42,7 +43,17 @@ pub async fn claim_lane(
     );
     let lease_end = now + chrono::TimeDelta::from_std(lease).unwrap_or_default();
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = vec![tenant.into(), lane.into(), now.into(), limit.into(), owner.into(), lease_end.into()];
+    // What is due stands before this, so that a million delayed runs are not looked at.
+    let last_due = order_key(now, LOWEST_PRIORITY);
+    let values = vec![
+        tenant.into(),
+        lane.into(),
+        now.into(),
+        limit.into(),
+        owner.into(),
+        lease_end.into(),
+        last_due.into(),
+    ];
     let rows = tx.query(&sql, values).await?;
     let mut runs = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());

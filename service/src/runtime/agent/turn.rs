@@ -9,6 +9,7 @@ use super::model_step::{answered, give_up, interrupted};
 use super::plan::Candidate;
 use super::session::Session;
 use super::{context, limits};
+use crate::engine::Event;
 use crate::runtime::call;
 use crate::runtime::end::Flow;
 use crate::runtime::models::{ModelError, ModelErrorKind, ModelRequest};
@@ -60,7 +61,8 @@ async fn ask(
     let number = session.history.next_step();
     for tries in 1.. {
         let started = attempt.core().clock.now();
-        session.event("step.started", json!({"step": number, "kind": "MODEL", "model": candidate.model}));
+        let data = json!({"step": number, "kind": "MODEL", "model": candidate.model});
+        attempt.note(Event { kind: "step.started", data });
         let partial = Mutex::new(String::new());
         let hear = |text: &str| {
             attempt.delta(number, text);

@@ -1,5 +1,7 @@
 //! Cancel, retry, replay: each either happens at once or is a 409 that says why not.
 
+use std::sync::Arc;
+
 use entity::agents::agent_version;
 use entity::tasks::task_run::{Model, RunReason, RunStatus};
 use sea_orm::ColumnTrait as _;
@@ -9,14 +11,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::create::{Submitted, new_run, submit};
+use super::create::{Submitted, check_input, new_run, replayed, submit};
 use super::{TaskRunView, load};
 use crate::ctx::Ctx;
 use crate::db::Reason;
-use crate::engine::policy::RunPolicy;
-use crate::engine::transitions::{self, CancelOutcome};
+use crate::engine::transitions::{self, CancelOutcome, order_key};
 use crate::error::{Error, Result};
-use crate::tasks::targets::Target;
+use crate::tasks::targets::{self, Target, Wanted};
 
 /// Ends a queued or waiting run at once, and tells the executor of a running one; asking twice
 /// changes nothing.
@@ -56,7 +57,7 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
 /// Queues a failed or cancelled run again: the same run, with its history and its finished steps.
 ///
 /// # Errors
-/// 409 `invalid_transition` for a run in another state.
+/// 409 `invalid_transition` for a run in another state; 403 while the tenant is not active.
 pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
@@ -65,7 +66,11 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     let by = ctx.actor.to_string();
     let Some(run) = transitions::retry(&tx, ctx.tenant, id, &by, ctx.core.clock.now()).await? else {
         drop(tx);
-        return Err(not_from(load(ctx, id).await?.status, "retried"));
+        let status = load(ctx, id).await?.status;
+        return Err(match status {
+            RunStatus::Failed | RunStatus::Cancelled => tenant_suspended(),
+            other => not_from(other, "retried"),
+        });
     };
     let view = TaskRunView::from(run);
     ctx.keep_answer(&tx, &view).await?;
@@ -92,11 +97,17 @@ pub struct ReplayTaskRun {
 /// # Errors
 /// 409 `invalid_transition` while the run is live.
 pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitted> {
+    if let Some(done) = replayed(ctx).await? {
+        return Ok(done);
+    }
     let ReplayTaskRun { input, agent_version } = body;
     let old = load(ctx, id).await?;
     if !old.status.is_terminal() {
         return Err(not_from(old.status, "replayed"));
     }
+    let target = of_run(ctx, &old).await?;
+    let input = input.unwrap_or(old.input);
+    check_input(&target, &input)?;
     let version = match (agent_version, old.agent_id) {
         (None, _) => old.agent_version,
         (Some(number), Some(agent)) => Some(existing_version(ctx, agent, number).await?),
@@ -104,18 +115,31 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
             return Err(Error::invalid("/agentVersion", "unsupported", "The run has no agent."));
         }
     };
-    let target = Target {
-        definition_id: old.definition_id,
-        agent: old.agent_id.zip(version),
-        tool_id: old.tool_id,
-        policy: RunPolicy::of(&old),
-        stored_policy: old.policy.clone(),
-        input_schema: None,
+    let run = new_run(ctx, &target, input)?;
+    let again = Model {
+        replay_of: Some(old.id),
+        agent_version: version,
+        policy: old.policy,
+        metadata: old.metadata,
         priority: old.priority,
-        chat: false,
+        order_key: order_key(run.available_at, old.priority),
+        ..run
     };
-    let run = new_run(ctx, &target, input.unwrap_or(old.input))?;
-    submit(ctx, Model { replay_of: Some(old.id), metadata: old.metadata, ..run }).await
+    submit(ctx, again).await
+}
+
+/// What the run was for, admitted as a new run would be.
+async fn of_run(ctx: &Ctx, run: &Model) -> Result<Arc<Target>> {
+    let wanted = match (run.definition_id, run.agent_id, run.tool_id) {
+        (Some(id), ..) => Wanted::Definition(id),
+        (None, Some(id), _) => Wanted::Agent(id),
+        (None, None, Some(id)) => Wanted::Tool(id),
+        (None, None, None) => return Err(Error::internal("a run has an agent or a tool")),
+    };
+    targets::resolve(ctx, wanted).await.map_err(|error| match error {
+        Error::Invalid { .. } => Error::conflict("target_gone", "What the run was for was deleted."),
+        other => other,
+    })
 }
 
 async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
@@ -124,6 +148,10 @@ async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
     let found = versions.filter(agent_version::Column::Number.eq(number)).one().await?;
     let missing = || Error::invalid("/agentVersion", "not_found", "The agent has no such version.");
     found.map(|version| version.number).ok_or_else(missing)
+}
+
+fn tenant_suspended() -> Error {
+    Error::denied("tenant_suspended", "The tenant is not active: no run can be started.")
 }
 
 fn not_from(status: RunStatus, action: &str) -> Error {

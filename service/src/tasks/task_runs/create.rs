@@ -14,6 +14,7 @@ use validator::Validate;
 use super::TaskRunView;
 use crate::crud::metadata::{self, Metadata};
 use crate::ctx::Ctx;
+use crate::db::Reason;
 use crate::engine::transitions::order_key;
 use crate::engine::{Created, Subscription};
 use crate::error::{Error, FieldError, Result};
@@ -64,6 +65,9 @@ pub struct Submitted {
 }
 
 pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
+    if let Some(done) = replayed(ctx).await? {
+        return Ok(done);
+    }
     let CreateTaskRun { definition_id, agent_id, input, priority, available_at, dedupe_key, metadata } = body;
     let wanted = match (definition_id, agent_id) {
         (Some(id), None) => Wanted::Definition(id),
@@ -94,12 +98,15 @@ pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
     submit(ctx, run).await
 }
 
+/// The run of an earlier call with the same `Idempotency-Key`; looked for before anything is checked.
+pub(crate) async fn replayed(ctx: &Ctx) -> Result<Option<Submitted>> {
+    let Some(run) = ctx.replay::<TaskRunView>().await? else { return Ok(None) };
+    let subscription = ctx.core.engine.watch(run.id);
+    Ok(Some(Submitted { run, subscription }))
+}
+
 /// Makes the run durable, with the answer to the caller's `Idempotency-Key`.
 pub async fn submit(ctx: &Ctx, run: Model) -> Result<Submitted> {
-    if let Some(run) = ctx.replay::<TaskRunView>().await? {
-        let subscription = ctx.core.engine.watch(run.id);
-        return Ok(Submitted { run, subscription });
-    }
     let record = match &ctx.idempotency {
         None => None,
         Some(key) => Some(crate::crud::record(ctx, key, &TaskRunView::from(run.clone()))?),
@@ -108,8 +115,12 @@ pub async fn submit(ctx: &Ctx, run: Model) -> Result<Submitted> {
     match ctx.core.engine.submit(run, record).await? {
         Created::New(run) => Ok(Submitted { run: (*run).into(), subscription }),
         Created::Duplicate(run) => {
+            let run = TaskRunView::from(*run);
+            let tx = ctx.core.db.system(Reason::Engine).begin().await?;
+            ctx.keep_answer(&tx, &run).await?;
+            tx.commit().await?;
             let subscription = ctx.core.engine.watch(run.id);
-            Ok(Submitted { run: (*run).into(), subscription })
+            Ok(Submitted { run, subscription })
         }
     }
 }
@@ -139,7 +150,7 @@ pub async fn wait(ctx: &Ctx, submitted: Submitted, longest: Duration) -> Result<
     }
 }
 
-fn check_input(target: &Target, input: &Value) -> Result<()> {
+pub(super) fn check_input(target: &Target, input: &Value) -> Result<()> {
     let mut errors = Vec::new();
     if target.chat {
         errors.extend(chat_error(input));

@@ -14,8 +14,8 @@ pub use entity::tasks::task_run::RunStatus;
 use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
-pub(crate) use create::new_run;
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
+pub(crate) use create::{new_run, replayed};
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
 pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 
