@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::approval::{self, ApprovalKind, ApprovalStatus, OnExpire};
 use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -206,30 +205,6 @@ impl Stage {
                 transitions::write(&tx, &[self.held(id, Progress::default(), Some(change))], self.now).await;
             assert_eq!(done.unwrap().len(), 1);
         }
-        tx.commit().await.unwrap();
-    }
-
-    /// An open question of the run.
-    #[expect(clippy::disallowed_methods, reason = "a stage is set beneath the product")]
-    pub async fn question(&self, run: Uuid) {
-        let row = approval::Model {
-            tenant_id: self.tenant,
-            id: run,
-            run_id: run,
-            step_number: 1,
-            kind: ApprovalKind::Tool,
-            status: ApprovalStatus::Pending,
-            proposal: json!({}),
-            decision: None,
-            on_expire: OnExpire::Reject,
-            expires_at: self.now + TimeDelta::hours(1),
-            decided_by: None,
-            decided_at: None,
-            created_at: self.now,
-            updated_at: self.now,
-        };
-        let tx = self.db.system(Reason::Engine).begin().await.unwrap();
-        row.into_active_model().reset_all().insert(tx.connection()).await.unwrap();
         tx.commit().await.unwrap();
     }
 
