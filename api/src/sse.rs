@@ -108,9 +108,9 @@ async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>) ->
     loop {
         again.tick().await;
         let principal = authenticate(core, credential.clone()).await;
-        match principal.and_then(|principal| principal.rights.require::<P>()) {
-            Err(error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. })) => return error,
-            Ok(()) | Err(_) => {}
+        let checked = principal.and_then(|principal| principal.rights.require::<P>());
+        if let Err(error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. })) = checked {
+            return error;
         }
     }
 }

@@ -20,7 +20,7 @@ impl Node {
     pub async fn start(config: Config) -> Result<Self, Failure> {
         let core = Core::open(config, World::real()).await?;
         first_start::announce(&core).await?;
-        let engine = core.engine.start(&core, Arc::new(Runtime::default())).await?;
+        let engine = core.engine.start(&core, Arc::new(Runtime)).await?;
         Ok(Self { core, engine })
     }
 

@@ -187,5 +187,5 @@ where
 
 /// `metadata[key]=value`: equal text under that key.
 pub(crate) fn metadata_is(column: impl sea_orm::sea_query::IntoColumnRef, key: &str, value: &str) -> Expr {
-    Expr::col(column).binary(BinOper::Custom("->>".into()), Expr::val(key)).eq(value)
+    Expr::col(column).binary(BinOper::Custom("->>"), Expr::val(key)).eq(value)
 }

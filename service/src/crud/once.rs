@@ -18,6 +18,10 @@ use crate::secrets::Place;
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Whether this call is the first with its key.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a match, and a box would be one more allocation a call"
+)]
 pub enum Once<V> {
     /// It was done before: the answer of then.
     Replay(V),

@@ -7,7 +7,7 @@ use super::{Db, Dialect};
 use crate::error::{Error, Result};
 
 /// "mission" as a number: the advisory lock that nodes take in turn.
-const LOCK: i64 = 0x6d69_7373_696f_6e;
+const LOCK: i64 = 0x006d_6973_7369_6f6e;
 
 pub(super) async fn up(db: &Db) -> Result<()> {
     match db.inner.dialect {

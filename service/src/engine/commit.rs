@@ -355,7 +355,6 @@ fn repeats_a_key(creates: &[Create], cause: &DbErr) -> bool {
     creates.iter().any(|create| create.record.is_some()) && violation(cause) == Some(Violation::Unique)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
 async fn insert(
     tx: &SystemTx,
     records: impl Iterator<Item = idempotency_record::Model>,
@@ -367,7 +366,6 @@ async fn insert(
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
 async fn insert_questions(
     tx: &SystemTx,
     questions: impl Iterator<Item = approval::Model>,

@@ -251,7 +251,7 @@ async fn foreign_cancels(core: Core, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if inner.leases.len() == 0 {
+        if inner.leases.count() == 0 {
             continue;
         }
         match core.db.system(Reason::Engine).query(sql, vec![inner.instance.into()]).await {

@@ -105,7 +105,7 @@ impl Leases {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.held().len()
     }
 

@@ -197,6 +197,6 @@ impl Engine {
 
     /// How many runs this node executes now.
     pub fn executing(&self) -> usize {
-        self.0.leases.len()
+        self.0.leases.count()
     }
 }

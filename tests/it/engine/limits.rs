@@ -122,7 +122,7 @@ async fn second_node(app: &App) -> service::engine::Running {
     config.master_key = Some(SecretString::from(std::fs::read_to_string(config.master_key_file()).unwrap()));
     config.engine = EngineSettings { concurrency: 16, ..app.core.config.engine.clone() };
     let core = Core::open(config, World::real()).await.unwrap();
-    core.engine.start(&core, Arc::new(Runtime::default())).await.unwrap()
+    core.engine.start(&core, Arc::new(Runtime)).await.unwrap()
 }
 
 mod fairness {

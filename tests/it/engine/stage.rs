@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::task_run::{self, RunReason, RunStatus};
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
 use service::db::{Db, Reason};
 use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun};

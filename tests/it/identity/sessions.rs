@@ -19,7 +19,6 @@ fn with_token(app: &App, tokens: &Value) -> crate::support::Client {
 }
 
 /// Lets a session have used so many tokens before.
-#[expect(clippy::disallowed_methods, reason = "so many requests would take long")]
 async fn use_tokens(app: &App, session: &str, count: u32) {
     let now = app.core.clock.now();
     let row = |n: u32| refresh_token::Model {

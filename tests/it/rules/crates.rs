@@ -40,7 +40,7 @@ fn no_crate_uses_what_it_may_not() {
                 Some(beginning) => dependency.starts_with(beginning),
                 None => dependency == *rule,
             };
-            assert!(!forbidden.iter().any(|rule| is(rule)), "{name} may not use {dependency}");
+            assert!(!forbidden.iter().any(is), "{name} may not use {dependency}");
         }
     }
 }

@@ -53,7 +53,7 @@ impl App {
 
     /// A server in the given world, on a changed configuration; its engine runs unless it may execute nothing.
     pub async fn start_with(backend: Backend, world: World, adjust: impl FnOnce(&mut Config)) -> Self {
-        Self::start_executing(backend, world, adjust, Arc::new(Runtime::default())).await
+        Self::start_executing(backend, world, adjust, Arc::new(Runtime)).await
     }
 
     /// The same, with another executor than the product's.

@@ -19,20 +19,17 @@ macro_rules! on_both {
     (async $($test:tt)+) => { on_both!(@start start async $($test)+); };
     (@start $start:ident $(async fn $name:ident($app:ident: App) $body:block)+) => {
         $(
+            async fn $name($app: $crate::support::App) $body
+
             mod $name {
-                #[allow(unused_imports, reason = "tests use what they need of the file")]
-                use super::*;
-
-                async fn body($app: $crate::support::App) $body
-
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn sqlite() {
-                    body($crate::support::App::$start($crate::support::Backend::Sqlite).await).await;
+                    super::$name($crate::support::App::$start($crate::support::Backend::Sqlite).await).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn postgres() {
-                    body($crate::support::App::$start($crate::support::Backend::Postgres).await).await;
+                    super::$name($crate::support::App::$start($crate::support::Backend::Postgres).await).await;
                 }
             }
         )+
