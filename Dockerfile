@@ -9,7 +9,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data --create-home mission-control
+    && useradd --uid 10001 --home-dir /data --create-home mission-control
 COPY --from=build /src/target/release/mission-control /usr/local/bin/mission-control
 USER mission-control
 WORKDIR /data
