@@ -78,7 +78,7 @@ impl PartialSchema for Nanos {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::String))
-            .pattern(Some(r"^-?\d{1,10}(\.\d{1,9})?$"))
+            .pattern(Some(r"^\d{1,9}(\.\d{1,9})?$"))
             .description(Some("A decimal amount as a string, at most nine decimals."))
             .examples([serde_json::json!("0.00015")])
             .into()

@@ -5,6 +5,7 @@
 mod support;
 
 mod agents;
+mod docs;
 mod engine;
 mod identity;
 mod integrations;

@@ -37,7 +37,7 @@ impl<T: DeserializeOwned + Validate + Default> FromRequest for OptionalJson<T> {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if Body::of(request).0.is_empty() {
+        if matches!(Body::of(request).0.trim_ascii(), b"" | b"null") {
             return ready(Ok(Self(T::default())));
         }
         let read = Json::from_request(request, payload).into_inner();

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Required, Type};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
-use super::problems;
+use super::{narrow, problems};
 use crate::error::Problem;
 
 const BEARER: &str = "bearerAuth";
@@ -40,6 +40,7 @@ fn add_components(components: &mut Components) {
     let mut nested = Vec::new();
     Problem::schemas(&mut nested);
     components.schemas.extend(nested);
+    narrow::schemas(components);
     components.responses.extend(problems::components());
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -61,6 +62,7 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
     let requirement = |name| SecurityRequirement::new::<_, [String; 0], String>(name, []);
     operation.security =
         Some(if public { Vec::new() } else { vec![requirement(BEARER), requirement(API_KEY)] });
+    narrow::parameters(operation);
     describe_parameters(operation);
     let repeatable = method == "POST" && !public;
     let checks_revision = matches!(method, "PATCH" | "DELETE");

@@ -5,6 +5,7 @@ mod docs;
 mod finish;
 #[cfg(test)]
 pub mod lint;
+mod narrow;
 mod operations;
 mod problems;
 mod tags;

@@ -1,14 +1,14 @@
 //! The table of operations, read from the document: which exist, which methods a path knows and which
 //! query parameters an operation declares.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use actix_web::dev::ResourceDef;
 use actix_web::{HttpRequest, HttpResponse};
 use service::error::Error;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::finish::methods_mut;
 use crate::error::HttpError;
@@ -23,7 +23,8 @@ pub struct Operation {
     pub public: bool,
     /// The permission it needs; none for an operation of every authenticated caller.
     pub permission: Option<String>,
-    query: BTreeSet<String>,
+    /// What it takes in the query, with the most characters where the document has a limit.
+    query: BTreeMap<String, Option<usize>>,
 }
 
 /// All operations, in the order of the document.
@@ -39,7 +40,9 @@ fn read() -> Vec<Operation> {
         for (method, operation) in methods_mut(item) {
             let permission = operation.extensions.as_ref().and_then(|all| all.get("x-permission"));
             let query = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
-                RefOr::T(known) if known.parameter_in == ParameterIn::Query => Some(known.name.clone()),
+                RefOr::T(known) if known.parameter_in == ParameterIn::Query => {
+                    Some((known.name.clone(), longest(known)))
+                }
                 RefOr::T(_) | RefOr::Ref(_) => None,
             });
             operations.push(Operation {
@@ -53,6 +56,13 @@ fn read() -> Vec<Operation> {
         }
     }
     operations
+}
+
+fn longest(parameter: &Parameter) -> Option<usize> {
+    match &parameter.schema {
+        Some(RefOr::T(Schema::Object(object))) => object.max_length,
+        _ => None,
+    }
 }
 
 /// The operation that a routed request is for.
@@ -75,7 +85,7 @@ pub fn operation_of(request: &HttpRequest) -> &'static str {
 }
 
 /// Refuses query parameters that the operation does not declare: a misspelt filter must not widen a
-/// list.
+/// list. What is longer than the document says is refused here as well.
 ///
 /// # Errors
 /// 422 naming the parameter.
@@ -85,9 +95,13 @@ pub fn refuse_undeclared(request: &HttpRequest) -> Result<(), Error> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let end = key.find(['[', '%']).unwrap_or(key.len());
         let name = key.get(..end).unwrap_or(key);
-        if !operation.query.contains(name) {
+        let Some(longest) = operation.query.get(name) else {
             let shown: String = key.chars().take(64).collect();
             return Err(Error::invalid(shown, "unknown_parameter", "is not a parameter of this operation"));
+        };
+        let written = || percent_encoding::percent_decode_str(value).decode_utf8_lossy().chars().count();
+        if longest.is_some_and(|longest| value.len() > longest && written() > longest) {
+            return Err(Error::invalid(name, "length", "is longer than this parameter may be"));
         }
         if key.contains("%00") || value.contains("%00") {
             return Err(Error::invalid(name, "nul", "must not contain the NUL character"));

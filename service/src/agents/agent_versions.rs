@@ -8,6 +8,8 @@ use entity::agents::agent_version::{ActiveModel, Column, Entity, Model};
 use entity::agents::{agent, agent_tool, agent_version, tool};
 use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, Order, Set};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::Type;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
@@ -60,6 +62,11 @@ pub struct AgentVersionDetail {
     pub snapshot: AgentSnapshot,
 }
 
+fn labels() -> Array {
+    let label = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(64));
+    ArrayBuilder::new().items(label).max_items(Some(20)).build()
+}
+
 /// Absent keeps, null clears.
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -70,7 +77,7 @@ pub struct UpdateAgentVersion {
     pub note: Patch<String>,
     #[serde(default, deserialize_with = "patch::required")]
     #[validate(length(max = 20), custom(function = "super::agent_views::valid_capabilities"))]
-    #[schema(max_items = 20, nullable = false)]
+    #[schema(schema_with = labels)]
     pub labels: Option<Vec<String>>,
 }
 

@@ -16,10 +16,8 @@ pub struct Change {
     /// RFC 6901, into the snapshot; a tool is named by its name: `/tools/search/config/policy`.
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub from: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub to: Option<Value>,
 }
 

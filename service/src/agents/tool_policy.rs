@@ -54,7 +54,6 @@ pub struct Condition {
     pub pointer: String,
     /// The argument is this value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
     pub equals: Option<Value>,
     /// The argument is one of these values.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use metadata::{Metadata, MetadataPatch};
 pub(crate) use once::record;
 pub use once::{Once, OnceTx};
-pub use page::{Page, Paging, page};
+pub use page::{MOST_METADATA_FILTERS, Page, Paging, page};
 pub(crate) use page::{rows, rows_of};
 pub use patch::Patch;
 

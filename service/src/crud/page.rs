@@ -21,7 +21,7 @@ pub const DEFAULT_LIMIT: u64 = 50;
 pub const MOST: u64 = 200;
 /// `count=true` counts no further.
 pub const COUNT_CAP: u64 = 10_000;
-const MOST_METADATA_FILTERS: usize = 8;
+pub const MOST_METADATA_FILTERS: usize = 8;
 
 /// The parameters that every list takes.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -34,7 +34,7 @@ pub struct Paging {
     /// `nextCursor` of the page before.
     #[param(max_length = 2048)]
     pub cursor: Option<String>,
-    /// The order: `createdAt`, `updatedAt` or `name`; descending with a leading `-`. Runs and events know `createdAt` only.
+    /// The order; descending with a leading `-`.
     #[param(default = "-createdAt", max_length = 32)]
     pub sort: Option<String>,
     /// Adds `total`, counted up to 10,000.

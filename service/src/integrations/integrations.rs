@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 use crate::runtime::models::ModelProvider as _;
 use crate::runtime::tools::place;
 
+const LONGEST_URL: usize = 2048;
+
 /// How long a test may take.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const MODELS_SHOWN: usize = 200;
@@ -322,6 +324,10 @@ fn hosts(core: &Core, kind: IntegrationType, config: &IntegrationConfig) -> Resu
     if config.base_url.is_some() != (kind == IntegrationType::LlmOpenaiCompatible) {
         let message = "is needed by LLM_OPENAI_COMPATIBLE, and by no other type";
         return Err(Error::invalid("/config/baseUrl", "base_url", message));
+    }
+    if config.base_url.as_ref().is_some_and(|url| url.as_str().len() > LONGEST_URL) {
+        let message = format!("must be at most {LONGEST_URL} characters, in its normal form");
+        return Err(Error::invalid("/config/baseUrl", "length", message));
     }
     if config.allowed_hosts.is_empty() == generic {
         let message = "is needed by GENERIC_HTTP, and by no other type";

@@ -51,11 +51,14 @@ pub struct TokenPrices {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetTokenPrices {
     pub input: Nanos,
+    #[serde(default, deserialize_with = "crud::patch::required")]
     #[schema(nullable = false)]
     pub cache_read: Option<Nanos>,
+    #[serde(default, deserialize_with = "crud::patch::required")]
     #[schema(nullable = false)]
     pub cache_write: Option<Nanos>,
     pub output: Nanos,
+    #[serde(default, deserialize_with = "crud::patch::required")]
     #[schema(nullable = false)]
     pub reasoning: Option<Nanos>,
 }
@@ -97,7 +100,7 @@ pub struct CreateModelPrice {
     pub currency: Currency,
     pub per_million_tokens: SetTokenPrices,
     /// Now, when absent.
-    #[serde(default, deserialize_with = "crate::crud::time::optional")]
+    #[serde(default, deserialize_with = "crud::time::required")]
     #[schema(nullable = false)]
     pub effective_from: Option<DateTime<Utc>>,
     #[validate(length(max = 500))]

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use super::{Source, files, root};
 
 /// Handlers whose path does not begin with their resource: a sign-in makes a session.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("model_prices", "/v1/built-in-model-prices"),
     ("tool_invocations", "/v1/tools/{id}/invoke"),
     ("sessions", "/v1/auth/login"),
     ("sessions", "/v1/auth/refresh"),

@@ -1,6 +1,7 @@
 //! What every test uses: a real server on a database of its own, and clients that assert.
 
 mod app;
+mod browser;
 mod client;
 pub mod database;
 mod eventually;
@@ -8,6 +9,7 @@ pub mod model_server;
 pub mod process;
 
 pub use app::{App, PASSWORD, Tenant, first_tenant};
+pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use database::{Backend, fresh};
 pub use eventually::eventually;

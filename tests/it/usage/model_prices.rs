@@ -4,7 +4,7 @@ use serde_json::json;
 
 on_both! {
     async fn the_tenants_price_goes_before_the_built_in_one(app: App) {
-        let built_in = app.acme.owner.get("/v1/model-prices/built-in").await.expect(200);
+        let built_in = app.acme.owner.get("/v1/built-in-model-prices").await.expect(200);
         assert!(built_in["data"].as_array().unwrap().iter().any(|price| price["model"] == "mock/echo"));
         let price = json!({ "model": "mock/echo", "perMillionTokens": { "input": "1000000", "output": "0" } });
         let made = app.acme.owner.post("/v1/model-prices", price).await.expect(201);

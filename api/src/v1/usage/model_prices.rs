@@ -1,4 +1,5 @@
-//! `/v1/model-prices`: the tenant's own prices, and the built-in list.
+//! `/v1/model-prices`: the tenant's own prices; `/v1/built-in-model-prices`: the list that comes with the
+//! binary.
 
 use actix_web::{delete, get, patch, post};
 use service::auth::permissions::model_prices::{Read, Write};
@@ -133,7 +134,7 @@ async fn delete_model_price(caller: Can<Write>, Path(id): Path<Uuid>, IfMatch(ex
     responses((status = 200, description = "The whole list.", body = BuiltInPrices)),
     extensions(("x-permission" = json!("model-prices:read"))),
 )]
-#[get("/v1/model-prices/built-in")]
+#[get("/v1/built-in-model-prices")]
 async fn list_built_in_prices(caller: Can<Read>) -> Answer {
     let prices = caller.run(async move |_| Ok(model_prices::built_in())).await?;
     answer::ok(&prices)

@@ -1,0 +1,3 @@
+//! `/docs`: Swagger UI.
+
+mod swagger_ui;
