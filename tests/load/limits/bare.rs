@@ -75,7 +75,6 @@ impl Bare {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the limit's own table has no tenant scope")]
 async fn fill(url: &str) -> Result<Vec<Uuid>> {
     let db = Database::connect(url).await?;
     let table = db.get_database_backend().build(
