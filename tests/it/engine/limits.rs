@@ -130,13 +130,15 @@ mod fairness {
 
     async fn check(backend: Backend) {
         let app = App::start_with(backend, World::real(), |config| config.engine.concurrency = 2).await;
-        let greedy = app.acme.builtin("echo", "builtin/echo").await;
-        let greedy = app.acme.definition("echo", json!({ "toolId": greedy })).await;
+        let greedy = app.acme.agent("greedy", json!({})).await;
+        app.acme.owner.post(&format!("/v1/agents/{greedy}/pause"), json!({})).await.expect(200);
         let tool = app.rival.builtin("echo", "builtin/echo").await;
         let modest = app.rival.definition("echo", json!({ "toolId": tool })).await;
-        for _ in 0..10 {
-            create(&app.acme, &json!({ "definitionId": greedy, "input": {} }), 100).await;
+        // Queued while their agent is paused, so that there is a backlog on any machine.
+        for _ in 0..20 {
+            create(&app.acme, &json!({ "agentId": greedy, "input": "more" }), 20).await;
         }
+        app.acme.owner.post(&format!("/v1/agents/{greedy}/resume"), json!({})).await.expect(200);
         let before = number(&app, LIVE).await;
         let run = app.rival.run(json!({ "definitionId": modest, "input": {} })).await;
         let sql = format!(
