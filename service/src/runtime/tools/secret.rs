@@ -18,7 +18,8 @@ pub struct BoundSecret {
 impl BoundSecret {
     pub fn may_go_to(&self, url: &Url) -> bool {
         let Some(place) = place(url) else { return false };
-        self.hosts.iter().any(|bound| *bound == place || format!("{bound}:443") == place)
+        let usual = url.scheme() == "https" && url.port().is_none();
+        self.hosts.iter().any(|bound| *bound == place || (usual && Some(bound.as_str()) == url.host_str()))
     }
 }
 
