@@ -146,6 +146,7 @@ pub fn serve_metrics(
     draining: CancellationToken,
 ) -> io::Result<impl Future<Output = io::Result<()>>> {
     let recorder = metrics::recorder();
+    let upkept = recorder.clone();
     let server = HttpServer::new(move || {
         let recorder = recorder.clone();
         let render = move || std::future::ready(metrics::answer(&recorder));
@@ -153,7 +154,16 @@ pub fn serve_metrics(
     });
     let server = server.workers(1).disable_signals().listen(listener)?.run();
     stop_when(&draining, server.handle());
-    Ok(server)
+    Ok(async move {
+        let mut upkeep = tokio::time::interval(metrics::UPKEEP);
+        tokio::pin!(server);
+        loop {
+            tokio::select! {
+                served = &mut server => return served,
+                _ = upkeep.tick() => upkept.run_upkeep(),
+            }
+        }
+    })
 }
 
 fn stop_when(draining: &CancellationToken, handle: ServerHandle) {

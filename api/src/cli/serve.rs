@@ -27,7 +27,7 @@ pub struct Front {
 impl Front {
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let listener = listen(settings.bind, "MC_BIND")?;
-        let metrics = settings.metrics_bind.map(|bind| listen(bind, "MC_METRICS_BIND")).transpose()?;
+        let metrics = metrics_listener(settings)?;
         tracing::debug!(?settings, "settings");
         Ok(Self { listener, metrics })
     }
@@ -51,6 +51,11 @@ impl Front {
         tracing::info!("drained");
         Ok(served?)
     }
+}
+
+/// The address of `/metrics`, where it has one of its own.
+pub fn metrics_listener(settings: &Settings) -> Result<Option<TcpListener>, Failure> {
+    settings.metrics_bind.map(|bind| listen(bind, "MC_METRICS_BIND")).transpose()
 }
 
 fn listen(bind: std::net::SocketAddr, variable: &str) -> Result<TcpListener, Failure> {
