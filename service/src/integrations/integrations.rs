@@ -20,7 +20,7 @@ use validator::Validate;
 use super::{credentials, providers};
 use crate::core::Core;
 use crate::crud::{
-    self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata,
+    self, Expected, Metadata, MetadataPatch, Once, Page, Paging, Patch, Resource, document, metadata,
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
@@ -284,6 +284,9 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
 /// # Errors
 /// 409 `not_testable` for an integration that is no model provider.
 pub async fn test(ctx: &Ctx, id: Uuid) -> Result<IntegrationTest> {
+    if let Some(answer) = ctx.replay().await? {
+        return Ok(answer);
+    }
     let row = crud::load::<Integrations>(ctx, id).await?;
     let provider = providers::of_integration(&ctx.core, &row)?.ok_or_else(|| {
         Error::conflict("not_testable", "Only integrations with a model provider can be tested.")
@@ -299,14 +302,18 @@ pub async fn test(ctx: &Ctx, id: Uuid) -> Result<IntegrationTest> {
         last_error: Set(outcome.as_ref().err().cloned()),
         ..ActiveModel::default()
     };
-    let tx = ctx.db().begin().await?;
+    let tx = match ctx.begin_once().await? {
+        Once::Replay(answer) => return Ok(answer),
+        Once::First(tx) => tx,
+    };
     let tested = crud::write::<Integrations>(ctx, &tx, id, row.revision, changes).await?;
-    tx.commit().await?;
     let changed = || Error::conflict("concurrent_update", "The integration was changed during its test.");
-    Ok(IntegrationTest {
+    let answer = IntegrationTest {
         integration: tested.ok_or_else(changed)?.into(),
         models: outcome.unwrap_or_default(),
-    })
+    };
+    tx.finish(&answer).await?;
+    Ok(answer)
 }
 
 fn seal(ctx: &Ctx, row: Uuid, given: &Credentials, hosts: Vec<String>) -> Result<Vec<u8>> {
