@@ -2,6 +2,7 @@
 //! holds secrets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub issuer: String,
     pub engine: EngineSettings,
     pub egress: egress::Policy,
+    /// The longest silence of a model provider, before its answer and within it.
+    pub model_silence: Duration,
     /// The provider of models that name no integration.
     pub default_provider: Option<DefaultProvider>,
 }

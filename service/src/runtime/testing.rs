@@ -40,6 +40,7 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         issuer: "http://localhost".to_owned(),
         engine: EngineSettings { concurrency: 0, ..EngineSettings::default() },
         egress: crate::egress::Policy::default(),
+        model_silence: std::time::Duration::from_secs(120),
         default_provider: None,
     };
     let world = World { ids: Ids::seeded(clock.clone(), 1), clock };

@@ -47,6 +47,7 @@ impl Settings {
                 sweep: seconds(self.sweep_seconds),
             },
             egress: self.egress(),
+            model_silence: seconds(self.model_idle_seconds),
             default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
         })
     }
@@ -101,6 +102,10 @@ impl Settings {
                 .to_owned(),
         );
         refuse(self.lease_seconds > 3600, "Set MC_LEASE_SECONDS to at most 3600.".to_owned());
+        refuse(
+            !(1..=3600).contains(&self.model_idle_seconds),
+            "Set MC_MODEL_IDLE_SECONDS to 1 to 3600.".to_owned(),
+        );
         refuse(self.sweep_seconds == 0, "Set MC_SWEEP_SECONDS to 1 or more.".to_owned());
         refuse(
             self.engine_concurrency > 10_000,

@@ -67,6 +67,9 @@ pub struct Settings {
     /// How often a node looks for runs that lost theirs.
     #[arg(long, env = "MC_SWEEP_SECONDS", default_value_t = 5, global = true)]
     pub sweep_seconds: u64,
+    /// The longest silence of a model provider, before its answer and within it.
+    #[arg(long, env = "MC_MODEL_IDLE_SECONDS", default_value_t = 120, global = true)]
+    pub model_idle_seconds: u64,
     /// The provider of models that name no integration.
     #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true, global = true)]
     pub openai_api_key: Option<SecretString>,

@@ -20,8 +20,6 @@ const TRIES: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(500);
 /// A provider that wants more than this is not waited for: the run is.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The longest silence of a provider.
-const SILENCE: Duration = Duration::from_secs(120);
 /// Bytes of an interrupted answer that are kept.
 const PARTIAL: usize = 256 * 1024;
 
@@ -116,7 +114,7 @@ fn request(session: &Session<'_>) -> ModelRequest {
         input: run.input.clone(),
         attempt: history.failed_tries,
         idempotency_key: format!("{}:{}", run.id, history.next_turn()),
-        timeout: SILENCE,
+        timeout: session.attempt.core().config.model_silence,
     }
 }
 
