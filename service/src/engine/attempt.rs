@@ -70,6 +70,8 @@ pub enum Stop {
     Cancelled,
     /// The attempt's or the run's time is over: end with a [`RunReason::TimedOut`] failure.
     TimedOut,
+    /// Nothing was written for as long as the run's policy allows: as with [`Stop::TimedOut`].
+    Stalled,
     LeaseLost,
     /// The node shuts down: end with [`Outcome::Released`] after the current step.
     Draining,
@@ -153,6 +155,28 @@ pub struct RunError {
     pub message: String,
     pub retryable: bool,
     pub retry_after: Option<Duration>,
+}
+
+impl RunError {
+    /// The attempt's time is over; another may be in time.
+    pub fn timed_out() -> Self {
+        Self::late("timed_out", "The attempt took longer than it may.")
+    }
+
+    /// The attempt made no progress for as long as its policy allows.
+    pub fn stalled() -> Self {
+        Self::late("stalled", "The attempt wrote no step and no event for longer than it may.")
+    }
+
+    fn late(code: &str, message: &str) -> Self {
+        Self {
+            reason: RunReason::TimedOut,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            retryable: true,
+            retry_after: None,
+        }
+    }
 }
 
 /// Something that a person must decide before the run goes on.

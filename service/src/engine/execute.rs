@@ -78,20 +78,10 @@ fn forced(stop: Stop) -> Outcome {
     let progress = Progress::default();
     match stop {
         Stop::Cancelled => Outcome::Cancelled { progress },
-        Stop::TimedOut => Outcome::Failed { error: timed_out(), progress },
+        Stop::TimedOut => Outcome::Failed { error: RunError::timed_out(), progress },
+        Stop::Stalled => Outcome::Failed { error: RunError::stalled(), progress },
         Stop::LeaseLost => Outcome::LeaseLost,
         Stop::Draining => Outcome::Released { progress },
-    }
-}
-
-/// The failure of an attempt whose time is over; another attempt may be in time.
-pub fn timed_out() -> RunError {
-    RunError {
-        reason: RunReason::TimedOut,
-        code: "timed_out".to_owned(),
-        message: "The attempt took longer than it may.".to_owned(),
-        retryable: true,
-        retry_after: None,
     }
 }
 

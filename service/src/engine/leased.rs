@@ -108,9 +108,11 @@ impl Attempt for LeasedAttempt {
         if self.stopped() == Some(Stop::LeaseLost) {
             return Err(LeaseLost);
         }
-        let written = self.core.engine.committer().write(self.held(progress), Vec::new()).await;
-        if written.is_err() {
-            self.core.engine.leases().stop(self.run.id, Stop::LeaseLost);
+        let (engine, leases) = (&self.core.engine, self.core.engine.leases());
+        let written = engine.committer().write(self.held(progress), Vec::new()).await;
+        match written {
+            Ok(_) => leases.progressed(&self.lease, self.core.clock.now()),
+            Err(LeaseLost) => leases.stop(self.run.id, Stop::LeaseLost),
         }
         written.map(|_| ())
     }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Stop;
+use super::policy::RunPolicy;
 
 /// A lease on one run.
 #[derive(Clone, Debug)]
@@ -62,6 +63,15 @@ impl Lease {
 struct Held {
     lease: Lease,
     expires_at: DateTime<Utc>,
+    /// How long the attempt may write nothing.
+    patience: Option<TimeDelta>,
+    written_at: DateTime<Utc>,
+}
+
+impl Held {
+    fn is_stalled(&self, now: DateTime<Utc>) -> bool {
+        self.patience.is_some_and(|patience| now - self.written_at >= patience)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -82,8 +92,22 @@ impl Leases {
             deadline: ends.unwrap_or(until),
             stop: Arc::new(watch::channel(None).0),
         };
-        self.held().insert(run.id, Held { lease: lease.clone(), expires_at: until });
+        let held = Held {
+            lease: lease.clone(),
+            expires_at: until,
+            patience: RunPolicy::patience(run),
+            written_at: run.updated_at,
+        };
+        self.held().insert(run.id, held);
         lease
+    }
+
+    /// The attempt wrote something.
+    pub fn progressed(&self, lease: &Lease, now: DateTime<Utc>) {
+        let mut held = self.held();
+        if let Some(entry) = held.get_mut(&lease.run).filter(|entry| entry.lease.fence == lease.fence) {
+            entry.written_at = now;
+        }
     }
 
     pub fn give_back(&self, lease: &Lease) {
@@ -144,6 +168,8 @@ impl Leases {
                 entry.lease.tell(Stop::LeaseLost);
             } else if entry.lease.deadline <= now {
                 entry.lease.tell(Stop::TimedOut);
+            } else if entry.is_stalled(now) {
+                entry.lease.tell(Stop::Stalled);
             }
         }
     }

@@ -29,7 +29,6 @@ use uuid::Uuid;
 pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
 pub use commit::{Committer, Created};
 pub use dispatch::Running;
-pub use execute::timed_out;
 pub use leases::Leases;
 pub use watch::{Seen, Subscription};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -25,11 +26,16 @@ pub struct Timeouts {
     #[validate(range(min = 1, max = 2_592_000))]
     #[schema(minimum = 1, maximum = 2_592_000, default = 3_600)]
     pub total_seconds: u32,
+    /// How long an attempt may write no step and no event, not even a piece of model text, before it fails
+    /// as one that `TIMED_OUT`; unlimited when absent.
+    #[validate(range(min = 1, max = 86_400))]
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub no_progress_seconds: Option<u32>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { queue_seconds: 86_400, attempt_seconds: 600, total_seconds: 3_600 }
+        Self { queue_seconds: 86_400, attempt_seconds: 600, total_seconds: 3_600, no_progress_seconds: None }
     }
 }
 
@@ -150,6 +156,12 @@ impl RunPolicy {
     /// The policy of a stored run; an unreadable one is the default.
     pub fn of(run: &entity::tasks::task_run::Model) -> Self {
         serde_json::from_value(run.policy.clone()).unwrap_or_default()
+    }
+
+    /// How long an attempt may make no progress, read without the rest.
+    pub fn patience(run: &entity::tasks::task_run::Model) -> Option<TimeDelta> {
+        let seconds = run.policy.pointer("/timeouts/noProgressSeconds")?.as_i64()?;
+        TimeDelta::try_seconds(seconds)
     }
 }
 

@@ -57,13 +57,8 @@ impl From<Stop> for End {
             Stop::Cancelled => Self::Cancelled,
             Stop::LeaseLost => Self::LeaseLost,
             Stop::Draining => Self::Released,
-            Stop::TimedOut => Self::Failed(RunError {
-                reason: RunReason::TimedOut,
-                code: "timed_out".to_owned(),
-                message: "The time for this attempt is over.".to_owned(),
-                retryable: true,
-                retry_after: None,
-            }),
+            Stop::TimedOut => Self::Failed(RunError::timed_out()),
+            Stop::Stalled => Self::Failed(RunError::stalled()),
         }
     }
 }
