@@ -55,6 +55,7 @@ pub const CODES: &[CodeRow] = &[
     row("invalid_transition", 409, "The resource's status does not allow it."),
     row("already_exists", 409, "Another resource with these values exists."),
     row("in_use", 409, "Others refer to the resource, or what it refers to is gone."),
+    row("not_retryable", 409, "The run's finished steps decide its failure: replay it instead."),
     row("target_gone", 409, "What the run was for was deleted: it cannot be replayed."),
     row("name_taken", 409, "Another resource of the tenant has this name."),
     row("slug_taken", 409, "Another resource has this slug."),

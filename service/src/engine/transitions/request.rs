@@ -1,13 +1,13 @@
 //! Transitions that people ask for: cancel, retry, and the answer to what a run waits for.
 
 use chrono::{DateTime, Utc};
-use entity::tasks::task_run::{self, RunReason};
+use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{event, order_key, shifted_deadline, waited};
-use crate::db::SystemTx;
+use crate::db::{Dialect, SystemTx};
 
 /// What a cancel did.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,8 +49,22 @@ pub async fn cancel(
     Ok(if running { CancelOutcome::Requested(run) } else { CancelOutcome::Cancelled(run) })
 }
 
-/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state, or
-/// its tenant is not active.
+/// Whether the run's finished steps alone decided its failure: another attempt would read them and fail
+/// the same way.
+pub fn is_decided(run: &task_run::Model) -> bool {
+    let code = run.error.as_ref().and_then(|error| error.get("code")).and_then(Json::as_str);
+    let reason = matches!(run.reason, RunReason::NoProgress | RunReason::InvalidOutput);
+    run.status == RunStatus::Failed && (reason || code == Some("content_filtered"))
+}
+
+/// The opposite of [`is_decided`] as a condition.
+fn undecided(dialect: Dialect) -> String {
+    let code = dialect.json_text("error", &["code"]);
+    format!("reason NOT IN ('NO_PROGRESS', 'INVALID_OUTPUT') AND COALESCE({code}, '') <> 'content_filtered'")
+}
+
+/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state, its
+/// failure [`is_decided`], or its tenant is not active.
 pub async fn retry(
     tx: &SystemTx,
     tenant: Uuid,
@@ -62,10 +76,11 @@ pub async fn retry(
         "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
          cancel_requested_at = NULL, failures = 0, lost_count = 0, deadline_at = NULL, available_at = $3, queued_at = $3, \
          order_key = $4 - priority * {}, queue_expires_at = {}, event_seq = event_seq + 1, updated_at = $3 \
-         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') \
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') AND {} \
          AND EXISTS (SELECT 1 FROM tenant t WHERE t.id = $1 AND t.status = 'ACTIVE') RETURNING *",
         super::SECONDS_PER_PRIORITY * 1_000_000,
         tx.dialect().after_seconds("$3", super::NEXT_START),
+        undecided(tx.dialect()),
     );
     let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
     let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(None) };
@@ -128,6 +143,19 @@ pub async fn satisfy_if_answered(
         return Ok(false);
     }
     satisfy(tx, tenant, run, data, now).await
+}
+
+/// The questions whose expiry failed the run are asked again by its next attempt.
+pub async fn reopen_questions(
+    tx: &SystemTx,
+    tenant: Uuid,
+    run: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let sql = "UPDATE approval SET status = 'CANCELLED', updated_at = $3 \
+         WHERE tenant_id = $1 AND run_id = $2 AND status = 'EXPIRED' AND on_expire = 'FAIL'";
+    tx.execute(sql, vec![tenant.into(), run.into(), now.into()]).await?;
+    Ok(())
 }
 
 /// The open questions of a cancelled run are nobody's any more.

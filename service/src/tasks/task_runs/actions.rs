@@ -57,21 +57,25 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
 /// Queues a failed or cancelled run again: the same run, with its history and its finished steps.
 ///
 /// # Errors
-/// 409 `invalid_transition` for a run in another state; 403 while the tenant is not active.
+/// 409 `invalid_transition` for a run in another state, `not_retryable` for one whose finished steps
+/// decide its failure; 403 while the tenant is not active.
 pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
     }
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
     let by = ctx.actor.to_string();
-    let Some(run) = transitions::retry(&tx, ctx.tenant, id, &by, ctx.core.clock.now()).await? else {
+    let now = ctx.core.clock.now();
+    let Some(run) = transitions::retry(&tx, ctx.tenant, id, &by, now).await? else {
         drop(tx);
-        let status = load(ctx, id).await?.status;
-        return Err(match status {
+        let run = load(ctx, id).await?;
+        return Err(match run.status {
+            _ if transitions::is_decided(&run) => not_retryable(),
             RunStatus::Failed | RunStatus::Cancelled => tenant_suspended(),
             other => not_from(other, "retried"),
         });
     };
+    transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
     let view = TaskRunView::from(run);
     ctx.keep_answer(&tx, &view).await?;
     tx.commit().await?;
@@ -152,6 +156,12 @@ async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
 
 fn tenant_suspended() -> Error {
     Error::denied("tenant_suspended", "The tenant is not active: no run can be started.")
+}
+
+fn not_retryable() -> Error {
+    let message =
+        "The run's finished steps decide its failure, and a retry keeps them: replay the run instead.";
+    Error::conflict("not_retryable", message)
 }
 
 fn not_from(status: RunStatus, action: &str) -> Error {
