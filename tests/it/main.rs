@@ -11,5 +11,6 @@ mod identity;
 mod integrations;
 mod matrix;
 mod rules;
+mod runtime;
 mod tasks;
 mod usage;

@@ -49,6 +49,7 @@ async fn survive(backend: Backend) {
         database: database::fresh(backend, folder.path()).await,
         private_hosts: server.host.clone(),
         lease_seconds: 30,
+        concurrency: 16,
     };
     let port = free_port();
     let mut process = home.start(port).await;
@@ -89,20 +90,12 @@ async fn survive(backend: Backend) {
 async fn agent(acme: &Tenant, server: &ModelServer) -> String {
     let agent = acme.model_agent("survivor", server, json!({})).await;
     let echo = acme.builtin("echo", "builtin/echo").await;
-    let charge = api_tool(acme, server, "charge", "KEYED").await;
-    let send = api_tool(acme, server, "send", "ONCE").await;
+    let charge = acme.effect("charge", server, "KEYED").await;
+    let send = acme.effect("send", server, "ONCE").await;
     for tool in [echo, charge, send] {
-        let path = format!("/v1/agents/{agent}/tools/{tool}");
-        acme.owner.put(&path, json!({})).await.expect(200);
+        acme.bind(&agent, &tool, json!({})).await;
     }
     agent
-}
-
-async fn api_tool(acme: &Tenant, server: &ModelServer, name: &str, effect: &str) -> String {
-    let body = json!({ "name": name, "type": "API", "sideEffect": effect, "costPerCall": "0.001",
-        "config": { "method": "POST", "url": format!("{}/effects/{name}", server.url), "body": { "case": "{{ case }}" } },
-        "schema": { "type": "object", "properties": { "case": { "type": "string" } }, "required": ["case"] } });
-    acme.owner.post("/v1/tools", body).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
 /// The id, if the server lived to say it.

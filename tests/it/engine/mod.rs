@@ -6,3 +6,5 @@ mod interleavings;
 mod limits;
 mod stage;
 mod takeover;
+mod turns;
+mod worker;

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::model_server::{ModelServer, Reply, frames};
-use crate::support::process::{Home, free_port};
+use crate::support::process::Home;
 use crate::support::{Backend, Client, database, eventually, first_tenant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,8 +23,9 @@ async fn a_stopped_process_wakes_and_changes_nothing() {
         database: database::fresh(Backend::Postgres, folder.path()).await,
         private_hosts: server.host.clone(),
         lease_seconds: 2,
+        concurrency: 16,
     };
-    let stopped = home.start(free_port()).await;
+    let stopped = home.start(0).await;
     let acme = first_tenant(&stopped.url).await;
     let agent = acme.model_agent("held", &server, json!({})).await;
     let made =
@@ -33,7 +34,7 @@ async fn a_stopped_process_wakes_and_changes_nothing() {
     server.moments().wait_for(|moments| *moments >= 1).await.unwrap();
     stopped.signal("STOP");
 
-    let other = home.start(free_port()).await;
+    let other = home.start(0).await;
     let owner = acme.owner.at(&other.url);
     eventually("the other process ends the run", async || {
         owner.get(&path).await.expect(200)["status"] == "COMPLETED"

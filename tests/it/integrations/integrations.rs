@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::support::model_server::{ModelServer, Reply};
+
 on_both! {
     async fn a_credential_comes_out_nowhere(app: App) {
         let body = json!({ "name": "p", "type": "LLM_OPENAI_COMPATIBLE", "config": { "baseUrl": "http://127.0.0.1:9/v1" },
@@ -31,6 +33,23 @@ on_both! {
         let mut anew = moved;
         anew["credentials"] = json!({ "apiKey": "t" });
         app.acme.owner.patch(&path, anew).await.expect(200);
+    }
+
+    async fn a_test_is_made_once_a_key(app: App) {
+        let server = ModelServer::start(|_| Reply::Frames(Vec::new()));
+        let body = json!({ "name": "p", "type": "LLM_OPENAI_COMPATIBLE", "config": { "baseUrl": format!("{}/v1", server.url) } });
+        let id = app.acme.owner.post("/v1/integrations", body).await.expect(201)["id"].clone();
+        let path = format!("/v1/integrations/{}/test", id.as_str().unwrap());
+        let asked = || *server.moments().borrow();
+        let first = app.acme.owner.post_once(&path, "k", json!({})).await.expect(200);
+        assert_eq!((&first["models"], asked()), (&json!(["stand-in"]), 1));
+        assert_eq!(app.acme.owner.post_once(&path, "k", json!({})).await.expect(200), first);
+        assert_eq!(asked(), 1);
+        app.acme.owner.post_once(&path, "k", json!({ "other": 1 })).await.problem(422);
+        let second = app.acme.owner.post(&path, json!({})).await.expect(200);
+        assert_eq!(asked(), 2);
+        assert_ne!(first["integration"]["revision"], second["integration"]["revision"]);
+        assert_eq!(app.rival.owner.post_once(&path, "k", json!({})).await.problem(404), "not_found");
     }
 
     async fn an_integration_that_an_agent_uses_stays(app: App) {

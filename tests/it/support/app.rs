@@ -4,19 +4,21 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
+use service::clock::Clock;
 use service::config::Config;
 use service::core::{Core, World};
 use service::egress;
 use service::engine::{EngineSettings, Executor, Running};
+use service::ids::Ids;
 use service::runtime::Runtime;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::database;
-use super::model_server::ModelServer;
-use super::{Backend, Client};
+use super::{Backend, Client, Tenant};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -33,14 +35,6 @@ pub struct App {
     _folder: TempDir,
 }
 
-/// A tenant, as seen by its owner.
-#[derive(Clone)]
-pub struct Tenant {
-    pub id: String,
-    pub owner: Client,
-    pub owner_email: String,
-}
-
 impl App {
     pub async fn start(backend: Backend) -> Self {
         Self::start_with(backend, World::real(), |_| {}).await
@@ -49,6 +43,13 @@ impl App {
     /// A server whose engine does not run.
     pub async fn start_idle(backend: Backend) -> Self {
         Self::start_with(backend, World::real(), |config| config.engine.concurrency = 0).await
+    }
+
+    /// A server whose time stands still until the test moves its clock. No lease ends by that.
+    pub async fn start_manual(backend: Backend) -> Self {
+        let clock = Clock::manual(DateTime::from_timestamp(1_900_000_000, 0).unwrap());
+        let world = World { ids: Ids::random(clock.clone()), clock };
+        Self::start_with(backend, world, |config| config.engine.lease = Duration::from_secs(1 << 30)).await
     }
 
     /// A server in the given world, on a changed configuration; its engine runs unless it may execute nothing.
@@ -86,6 +87,11 @@ impl App {
         app
     }
 
+    /// One more tenant.
+    pub async fn tenant(&self, slug: &str) -> Tenant {
+        tenant(&self.anyone(), &self.admin, slug).await
+    }
+
     /// A caller without a credential.
     pub fn anyone(&self) -> Client {
         Client::new(&self.url)
@@ -114,6 +120,7 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
             sweep: Duration::from_millis(200),
         },
         egress: egress::Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Default::default() },
+        model_silence: Duration::from_secs(60),
         default_provider: None,
     }
 }
@@ -136,61 +143,9 @@ async fn tenant(anyone: &Client, admin: &Client, slug: &str) -> Tenant {
     let owner = json!({ "email": owner_email, "password": PASSWORD });
     let made =
         admin.post("/v1/tenants", json!({ "name": slug, "slug": slug, "owner": owner })).await.expect(201);
-    Tenant { id: text(&made["id"]), owner: login(anyone, &owner_email).await, owner_email }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-impl Tenant {
-    /// A key of this tenant's owner.
-    pub async fn key(&self, app: &App, scopes: &[&str]) -> Client {
-        let made =
-            self.owner.post("/v1/api-keys", json!({ "name": "test", "scopes": scopes })).await.expect(201);
-        app.anyone().with_key(made["key"].as_str().unwrap())
-    }
-
-    /// An agent; `more` overrides the fields.
-    pub async fn agent(&self, name: &str, more: Value) -> String {
-        let mut body = json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" });
-        merge(&mut body, more);
-        text(&self.owner.post("/v1/agents", body).await.expect(201)["id"])
-    }
-
-    /// An agent whose model is the stand-in's.
-    pub async fn model_agent(&self, name: &str, server: &ModelServer, more: Value) -> String {
-        let provider = json!({ "name": name, "type": "LLM_OPENAI_COMPATIBLE",
-            "config": { "baseUrl": format!("{}/v1", server.url) }, "credentials": { "apiKey": "sk-test" } });
-        let provider = self.owner.post("/v1/integrations", provider).await.expect(201)["id"].clone();
-        let mut body = json!({ "model": "gpt-4o-mini", "providerId": provider });
-        merge(&mut body, more);
-        self.agent(name, body).await
-    }
-
-    /// A tool of the built-in function.
-    pub async fn builtin(&self, name: &str, function: &str) -> String {
-        let config = json!({ "function": function });
-        let body =
-            json!({ "name": name, "description": "A test tool.", "type": "FUNCTION", "config": config });
-        text(&self.owner.post("/v1/tools", body).await.expect(201)["id"])
-    }
-
-    /// An AUTOMATION definition; `more` names its agent or tool.
-    pub async fn definition(&self, name: &str, more: Value) -> String {
-        let mut body = json!({ "name": name, "type": "AUTOMATION" });
-        merge(&mut body, more);
-        text(&self.owner.post("/v1/task-definitions", body).await.expect(201)["id"])
-    }
-
-    /// A run that is waited for.
-    pub async fn run(&self, body: Value) -> Value {
-        self.owner.post("/v1/task-runs?wait=30", body).await.expect(201)
-    }
-}
-
-fn merge(body: &mut Value, more: Value) {
-    if let (Value::Object(body), Value::Object(more)) = (body, more) {
-        body.extend(more);
+    Tenant {
+        id: made["id"].as_str().unwrap().to_owned(),
+        owner: login(anyone, &owner_email).await,
+        owner_email,
     }
 }

@@ -7,17 +7,20 @@ pub mod database;
 mod eventually;
 pub mod model_server;
 pub mod process;
+mod tenant;
 
-pub use app::{App, PASSWORD, Tenant, first_tenant};
+pub use app::{App, PASSWORD, first_tenant};
 pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use database::{Backend, fresh};
 pub use eventually::eventually;
+pub use tenant::Tenant;
 
 /// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`, or with
-/// `idle;` in front, on a server whose engine does not run.
+/// `idle;` in front, on a server whose engine does not run, or with `manual;`, on one whose clock the test moves.
 macro_rules! on_both {
     (idle; $($test:tt)+) => { on_both!(@start start_idle $($test)+); };
+    (manual; $($test:tt)+) => { on_both!(@start start_manual $($test)+); };
     (async $($test:tt)+) => { on_both!(@start start async $($test)+); };
     (@start $start:ident $(async fn $name:ident($app:ident: App) $body:block)+) => {
         $(

@@ -15,6 +15,8 @@ pub struct Home {
     pub database: DatabaseConfig,
     pub private_hosts: String,
     pub lease_seconds: u32,
+    /// How many runs `serve` executes at once.
+    pub concurrency: u32,
 }
 
 pub struct Process {
@@ -23,12 +25,38 @@ pub struct Process {
 }
 
 impl Home {
-    /// Starts `mission-control serve` at this port and waits until it serves.
+    /// Starts `mission-control serve` at this port, or at any if it is 0, and waits until it serves.
     pub async fn start(&self, port: u16) -> Process {
+        let mut command = self.command("serve");
+        command
+            .env("MC_BIND", format!("127.0.0.1:{port}"))
+            .env("MC_ENGINE_CONCURRENCY", self.concurrency.to_string())
+            .stdout(Stdio::piped())
+            .stderr(log(&self.folder, port));
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let folder = self.folder.clone();
+        let serves = tokio::task::spawn_blocking(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            lines.find_map(|line| Some(line.split_once(" serves ")?.1.split_once(';')?.0.to_owned()))
+        });
+        let url = serves.await.unwrap();
+        let url =
+            url.unwrap_or_else(|| panic!("the server did not start; its log is in {}", folder.display()));
+        Process { child, url }
+    }
+
+    /// Starts `mission-control worker`, whose metrics are at this port.
+    pub fn worker(&self, port: u16) -> Process {
+        let mut command = self.command("worker");
+        command.env("MC_METRICS_BIND", format!("127.0.0.1:{port}")).stderr(log(&self.folder, port));
+        Process { child: command.spawn().unwrap(), url: format!("http://127.0.0.1:{port}") }
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(binary());
         command
-            .arg("serve")
-            .env("MC_BIND", format!("127.0.0.1:{port}"))
+            .arg(subcommand)
             .env("DATABASE_URL", self.database.url.expose_secret())
             .env("MC_DATA_DIR", &self.folder)
             .env("MC_ADMIN_EMAIL", "admin@example.com")
@@ -40,17 +68,8 @@ impl Home {
             .env("MC_HEARTBEAT_SECONDS", "1")
             .env("MC_SWEEP_SECONDS", "1")
             .env("MC_ALLOW_PRIVATE_HOSTS", &self.private_hosts)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log(&self.folder, port));
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let folder = self.folder.clone();
-        let serves = tokio::task::spawn_blocking(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).any(|line| line.contains(" serves "))
-        });
-        assert!(serves.await.unwrap(), "the server did not start; its log is in {}", folder.display());
-        Process { child, url: format!("http://127.0.0.1:{port}") }
+            .stdin(Stdio::null());
+        command
     }
 }
 
@@ -59,6 +78,11 @@ impl Process {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Its exit, and whether it was a success.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().unwrap().success()
     }
 
     /// SIGSTOP or SIGCONT, by name.
@@ -89,6 +113,10 @@ fn binary() -> PathBuf {
 }
 
 fn log(folder: &Path, port: u16) -> Stdio {
-    let path = folder.join(format!("{port}.log"));
-    std::fs::File::options().create(true).append(true).open(path).unwrap().into()
+    std::fs::File::options().create(true).append(true).open(log_file(folder, port)).unwrap().into()
+}
+
+/// Where the process with this port logs.
+pub fn log_file(folder: &Path, port: u16) -> PathBuf {
+    folder.join(format!("{port}.log"))
 }

@@ -1,2 +1,3 @@
+mod approvals;
 mod task_definitions;
 mod task_runs;

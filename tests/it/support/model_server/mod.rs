@@ -2,6 +2,7 @@
 //!
 //! Invariant: a request that OpenAI would refuse is refused here too, and kept as a fault.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use actix_web::web::{self, Bytes, Data};
@@ -10,8 +11,12 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-#[path = "../../../service/src/runtime/models/openai/tests/validator.rs"]
+#[path = "../../../../service/src/runtime/models/openai/tests/validator.rs"]
 mod validator;
+
+mod reply;
+
+pub use reply::{ANSWER, End, PROMPT, Raw, Reply, chunk, frames};
 
 /// A request's conversation.
 #[derive(Clone, Debug)]
@@ -21,14 +26,7 @@ pub struct Conversation {
     /// How many answers the model gave before.
     pub turn: usize,
     pub messages: Vec<Value>,
-}
-
-/// What the stand-in does with a request.
-pub enum Reply {
-    /// Server-sent frames, each a JSON text or `[DONE]`; a moment passes between them.
-    Frames(Vec<String>),
-    /// The first frame, and then nothing until the stand-in is told to [`ModelServer::release`].
-    Held(Vec<String>),
+    pub body: Value,
 }
 
 /// A call of an API tool's endpoint.
@@ -46,6 +44,7 @@ struct Shared {
     asked: Mutex<Vec<Conversation>>,
     effects: Mutex<Vec<Effect>>,
     faults: Mutex<Vec<String>>,
+    outcomes: Mutex<HashMap<String, VecDeque<Raw>>>,
     /// Counts everything that happens here: what a test waits for instead of time.
     moments: watch::Sender<u64>,
     released: watch::Sender<bool>,
@@ -67,6 +66,7 @@ impl ModelServer {
             asked: Mutex::default(),
             effects: Mutex::default(),
             faults: Mutex::default(),
+            outcomes: Mutex::default(),
             moments: watch::channel(0).0,
             released: watch::channel(false).0,
         });
@@ -75,6 +75,7 @@ impl ModelServer {
             App::new()
                 .app_data(data.clone())
                 .route("/v1/chat/completions", web::post().to(complete))
+                .route("/v1/models", web::get().to(models))
                 .route("/effects/{name}", web::post().to(effect))
         };
         let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
@@ -88,6 +89,16 @@ impl ModelServer {
 
     pub fn effects(&self) -> Vec<Effect> {
         self.shared.effects.lock().unwrap().clone()
+    }
+
+    /// What the endpoint answers next, instead of `{"done":true}`.
+    pub fn outcome(&self, name: &str, raw: Raw) {
+        self.shared.outcomes.lock().unwrap().entry(name.to_owned()).or_default().push_back(raw);
+    }
+
+    /// Waits until so much has happened here.
+    pub async fn until(&self, moments: u64) {
+        self.moments().wait_for(|count| *count >= moments).await.unwrap();
     }
 
     /// What a strict server would have refused.
@@ -111,11 +122,15 @@ impl Shared {
     }
 }
 
-async fn complete(shared: Data<Shared>, body: Bytes) -> HttpResponse {
+async fn complete(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let refused = |why: String| {
         shared.faults.lock().unwrap().push(why.clone());
         HttpResponse::BadRequest().json(json!({"error": {"message": why, "type": "invalid_request_error"}}))
     };
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if header("authorization") != "Bearer sk-test" || header("content-type") != "application/json" {
+        return refused("authorization or content type".to_owned());
+    }
     let Ok(body) = serde_json::from_slice::<Value>(&body) else { return refused("no JSON".to_owned()) };
     if let Err(why) = validator::validate(&body) {
         return refused(why);
@@ -126,12 +141,14 @@ async fn complete(shared: Data<Shared>, body: Bytes) -> HttpResponse {
         said: said.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned(),
         turn: messages.iter().filter(|message| message["role"] == "assistant").count(),
         messages,
+        body,
     };
     shared.asked.lock().unwrap().push(conversation.clone());
     shared.moment();
     let (frames, held) = match (shared.script)(&conversation) {
         Reply::Frames(frames) => (frames, false),
         Reply::Held(frames) => (frames, true),
+        Reply::Raw(raw) => return raw.answer(shared.released.subscribe()),
     };
     let shared = shared.into_inner();
     let frames = stream::iter(frames.into_iter().enumerate()).then(move |(index, frame)| {
@@ -150,6 +167,11 @@ async fn complete(shared: Data<Shared>, body: Bytes) -> HttpResponse {
     HttpResponse::Ok().content_type("text/event-stream").streaming(Box::pin(frames))
 }
 
+async fn models(shared: Data<Shared>) -> HttpResponse {
+    shared.moment();
+    HttpResponse::Ok().json(json!({ "object": "list", "data": [{ "id": "stand-in" }] }))
+}
+
 async fn effect(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
     let effect = Effect {
@@ -157,43 +179,11 @@ async fn effect(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> Http
         key: key.unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
+    let outcome = shared.outcomes.lock().unwrap().get_mut(&effect.path).and_then(VecDeque::pop_front);
     shared.effects.lock().unwrap().push(effect);
     shared.moment();
-    HttpResponse::Ok().json(json!({ "done": true }))
-}
-
-/// The frames of an answer as OpenAI streams it: text in pieces, then the calls, the end, the usage.
-pub fn frames(text: &str, calls: &[(&str, &str, Value)]) -> Vec<String> {
-    let chunk = |delta: Value, finish: Value| {
-        json!({"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "stand-in",
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-        .to_string()
-    };
-    let mut frames = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
-    if !text.is_empty() {
-        frames.push(chunk(json!({ "content": text }), Value::Null));
+    match outcome {
+        Some(raw) => raw.answer(shared.released.subscribe()),
+        None => HttpResponse::Ok().json(json!({ "done": true })),
     }
-    for (index, (id, name, arguments)) in calls.iter().enumerate() {
-        let arguments = arguments.to_string();
-        let (first, rest) = arguments.split_at(arguments.len() / 2);
-        let open = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": first}});
-        frames.push(chunk(json!({ "tool_calls": [open] }), Value::Null));
-        let more = json!({"index": index, "function": {"arguments": rest}});
-        frames.push(chunk(json!({ "tool_calls": [more] }), Value::Null));
-    }
-    let finish = if calls.is_empty() { "stop" } else { "tool_calls" };
-    frames.push(chunk(json!({}), json!(finish)));
-    let usage =
-        json!({"prompt_tokens": PROMPT, "completion_tokens": ANSWER, "total_tokens": PROMPT + ANSWER});
-    frames.push(
-        json!({"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "stand-in",
-            "choices": [], "usage": usage})
-        .to_string(),
-    );
-    frames.push("[DONE]".to_owned());
-    frames
 }
-
-/// The tokens of every answer.
-pub const PROMPT: i64 = 100;
-pub const ANSWER: i64 = 10;

@@ -1,5 +1,12 @@
 //! `/v1/task-runs` as a caller sees it.
 
+mod cancel;
+mod replay;
+mod retry;
+mod streams;
+mod suspended;
+mod timeouts;
+
 use std::time::Duration;
 
 use serde_json::json;
