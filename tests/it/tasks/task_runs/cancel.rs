@@ -1,12 +1,21 @@
-//! `POST /v1/task-runs/{id}/cancel`: after the acknowledgement no new model or tool call is started.
+//! `POST /v1/task-runs/{id}/cancel`: after the acknowledgement no new model or tool call is started. The
+//! clock stands still, so that nothing is cancelled by the sweep, which overrules executors after half a minute.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
 use entity::tasks::task_run::RunReason;
 use serde_json::{Value, json};
+use service::clock::Clock;
+use service::core::World;
 use service::db::Reason;
-use service::engine::transitions;
+use service::engine::{Attempt, Executor, Outcome, transitions};
+use service::ids::Ids;
 
 use crate::support::model_server::{End, ModelServer, Raw, Reply, chunk, frames};
-use crate::support::{App, eventually};
+use crate::support::{App, Backend, eventually};
 
 /// The first turn says something and makes a call; a later one ends.
 fn server(held: bool) -> ModelServer {
@@ -50,6 +59,8 @@ async fn nothing_more(app: &App, server: &ModelServer, agent: &str, path: &str) 
 }
 
 on_both! {
+    manual;
+
     async fn during_a_model_call(app: App) {
         let server = server(true);
         let agent = agent(&app, &server, "ALLOW").await;
@@ -126,6 +137,44 @@ on_both! {
         let late = app.acme.owner.post(&format!("/v1/approvals/{asked}/decide"), json!({ "decision": "APPROVE" })).await;
         assert_eq!(late.problem(409), "already_decided");
         assert_eq!(server.effects().len(), 0);
+    }
+}
+
+mod an_executor_that_does_not_listen {
+    use super::*;
+
+    struct Deaf;
+
+    #[async_trait]
+    impl Executor for Deaf {
+        async fn execute(&self, _: &dyn Attempt) -> Outcome {
+            std::future::pending().await
+        }
+    }
+
+    async fn check(backend: Backend) {
+        let clock = Clock::manual(DateTime::from_timestamp(1_900_000_000, 0).unwrap());
+        let world = World { ids: Ids::random(clock.clone()), clock };
+        let long = |config: &mut service::config::Config| config.engine.lease = Duration::from_secs(86_400);
+        let app = App::start_executing(backend, world, long, Arc::new(Deaf)).await;
+        let tool = app.acme.builtin("echo", "builtin/echo").await;
+        let definition = app.acme.definition("echo", json!({ "toolId": tool })).await;
+        let path = app.acme.create(json!({ "definitionId": definition, "input": {} })).await;
+        eventually("it runs", async || app.acme.owner.get(&path).await.expect(200)["status"] == "RUNNING")
+            .await;
+        app.acme.owner.post(&format!("{path}/cancel"), json!({})).await.expect(202);
+        cancelled(&app, &path).await;
+        eventually("its slot is free", async || app.core.engine.executing() == 0).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        check(Backend::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        check(Backend::Postgres).await;
     }
 }
 
