@@ -176,8 +176,8 @@ async fn cancel_task_run(caller: Can<Cancel>, Path(id): Path<Uuid>) -> Answer {
 ///
 /// Queues a failed or cancelled run again: the same run with its history. Finished steps are neither
 /// executed nor paid again. A run in another state is 409; so is one whose finished steps alone decide its
-/// failure (`not_retryable`: an output that does not fit its schema, a model that went round in circles):
-/// replay that one. Operators and higher roles may.
+/// failure (`not_retryable`: an output that does not fit its schema, a model that went round in circles,
+/// a ONCE call that a reviewer does not repeat): replay that one. Operators and higher roles may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "retry_task_run",

@@ -49,18 +49,22 @@ pub async fn cancel(
     Ok(if running { CancelOutcome::Requested(run) } else { CancelOutcome::Cancelled(run) })
 }
 
-/// Whether the run's finished steps alone decided its failure: another attempt would read them and fail
-/// the same way.
+/// Whether what is journaled alone decided the run's failure: another attempt would read it and fail the
+/// same way, or make a ONCE call again of which a person said that it is not repeated.
 pub fn is_decided(run: &task_run::Model) -> bool {
     let code = run.error.as_ref().and_then(|error| error.get("code")).and_then(Json::as_str);
     let reason = matches!(run.reason, RunReason::NoProgress | RunReason::InvalidOutput);
-    run.status == RunStatus::Failed && (reason || code == Some("content_filtered"))
+    let decided = matches!(code, Some("content_filtered" | "outcome_unknown"));
+    run.status == RunStatus::Failed && (reason || decided)
 }
 
 /// The opposite of [`is_decided`] as a condition.
 fn undecided(dialect: Dialect) -> String {
     let code = dialect.json_text("error", &["code"]);
-    format!("reason NOT IN ('NO_PROGRESS', 'INVALID_OUTPUT') AND COALESCE({code}, '') <> 'content_filtered'")
+    format!(
+        "reason NOT IN ('NO_PROGRESS', 'INVALID_OUTPUT') \
+         AND COALESCE({code}, '') NOT IN ('content_filtered', 'outcome_unknown')"
+    )
 }
 
 /// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state, its

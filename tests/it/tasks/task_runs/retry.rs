@@ -127,6 +127,24 @@ on_both! {
 }
 
 on_both! {
+    async fn a_call_that_a_reviewer_does_not_repeat_is_decided(app: App) {
+        let owner = &app.acme.owner;
+        let server = ModelServer::start(|_| Reply::Frames(frames("unused", &[])));
+        let tool = app.acme.effect("send", &server, "ONCE").await;
+        server.outcome("send", Raw::json(200, &json!({ "done": true })).ending(End::Cut));
+        let definition = app.acme.definition("send", json!({ "toolId": tool })).await;
+        let path = app.acme.create(json!({ "definitionId": definition, "input": { "case": "a" } })).await;
+        ended(owner, &path, "WAITING").await;
+        let open = owner.get("/v1/approvals?status=PENDING").await.expect(200);
+        let decide = format!("/v1/approvals/{}/decide", open["data"][0]["id"].as_str().unwrap());
+        owner.post(&decide, json!({ "decision": "REJECT" })).await.expect(200);
+        assert_eq!(ended(owner, &path, "FAILED").await["reason"], "APPROVAL_REJECTED");
+        assert_eq!(owner.post(&format!("{path}/retry"), json!({})).await.problem(409), "not_retryable");
+        assert_eq!(server.effects().len(), 1);
+    }
+}
+
+on_both! {
     manual;
     async fn a_question_that_nobody_answered_is_asked_again(app: App) {
         let owner = app.acme.key(&app, &["*"]).await;
