@@ -32,6 +32,52 @@ pub async fn run(manager: &SchemaManager<'_>, ddl: &str) -> Result<(), DbErr> {
     Ok(())
 }
 
+/// A rule that the database itself keeps: `event` (`INSERT`, `UPDATE` or `DELETE`) on a row of `table` is refused
+/// where `when` holds of `OLD` and `NEW`. One condition serves both databases.
+pub struct Guard {
+    pub table: &'static str,
+    pub event: &'static str,
+    pub when: &'static str,
+    pub message: &'static str,
+}
+
+impl Guard {
+    fn name(&self) -> String {
+        format!("{}_{}_guard", self.table, self.event.to_lowercase())
+    }
+
+    pub async fn set(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let Self { table, event, when, message } = self;
+        let (connection, name) = (manager.get_connection(), self.name());
+        if connection.get_database_backend() == DbBackend::Sqlite {
+            let trigger = format!(
+                "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {when} \
+                 BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            );
+            return connection.execute_unprepared(&trigger).await.map(|_| ());
+        }
+        let row = if *event == "DELETE" { "OLD" } else { "NEW" };
+        let function = format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF {when} THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'restrict_violation'; END IF; \
+             RETURN {row}; END $$"
+        );
+        connection.execute_unprepared(&function).await?;
+        let trigger =
+            format!("CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()");
+        connection.execute_unprepared(&trigger).await.map(|_| ())
+    }
+
+    /// After its table is gone.
+    pub async fn forget(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        if connection.get_database_backend() != DbBackend::Sqlite {
+            connection.execute_unprepared(&format!("DROP FUNCTION {}()", self.name())).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Drops tables, the last made first.
 pub async fn drop(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
     for table in tables.iter().rev() {
@@ -43,7 +89,7 @@ pub async fn drop(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), Db
 /// Declares a migration that makes the tables of one domain.
 #[macro_export]
 macro_rules! tables {
-    ($name:literal, [$($table:literal),+ $(,)?], $ddl:expr) => {
+    ($name:literal, [$($table:literal),+ $(,)?], $ddl:expr $(, guards: $guards:expr)?) => {
         pub struct Migration;
 
         impl sea_orm_migration::MigrationName for Migration {
@@ -59,11 +105,19 @@ macro_rules! tables {
             }
 
             async fn up(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), sea_orm_migration::DbErr> {
-                $crate::ddl::run(manager, $ddl).await
+                $crate::ddl::run(manager, $ddl).await?;
+                $(for guard in $guards {
+                    guard.set(manager).await?;
+                })?
+                Ok(())
             }
 
             async fn down(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), sea_orm_migration::DbErr> {
-                $crate::ddl::drop(manager, &[$($table),+]).await
+                $crate::ddl::drop(manager, &[$($table),+]).await?;
+                $(for guard in $guards {
+                    guard.forget(manager).await?;
+                })?
+                Ok(())
             }
         }
     };

@@ -16,6 +16,7 @@ use crate::db::Db;
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Refusals;
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::schema::SchemaCache;
@@ -38,6 +39,7 @@ pub struct Parts {
     pub sign_ins: SignInThrottle,
     pub principals: PrincipalCache,
     pub last_used: LastUsed,
+    pub refusals: Refusals,
     pub egress: Egress,
     pub schemas: SchemaCache,
     pub snapshots: SnapshotCache,
@@ -83,6 +85,7 @@ impl Core {
             sign_ins: SignInThrottle::new(&clock),
             principals: PrincipalCache::new(&clock),
             last_used: LastUsed::default(),
+            refusals: Refusals::default(),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
             schemas: SchemaCache::default(),
             snapshots: SnapshotCache::default(),

@@ -2,6 +2,7 @@
 //! without one there is no data.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
@@ -19,6 +20,9 @@ pub struct Ctx {
     /// The session of a signed-in user.
     pub session: Option<Uuid>,
     pub request_id: String,
+    /// The id of the operation, or a verb where no operation is called: what the audit log shows.
+    pub operation: &'static str,
+    pub ip: Option<IpAddr>,
     pub idempotency: Option<IdempotencyKey>,
 }
 

@@ -11,6 +11,7 @@ pub mod db;
 pub mod egress;
 pub mod engine;
 pub mod error;
+pub mod governance;
 pub mod identity;
 pub mod ids;
 pub mod integrations;

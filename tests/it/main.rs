@@ -7,6 +7,7 @@ mod support;
 mod agents;
 mod docs;
 mod engine;
+mod governance;
 mod identity;
 mod integrations;
 mod matrix;

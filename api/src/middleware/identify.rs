@@ -18,6 +18,7 @@ use service::error::Error;
 use super::rate_limit::UPKEEP;
 use super::{Answer, Shared, boxed, refuse};
 use crate::error::HttpError;
+use crate::openapi::operation_of;
 
 const API_KEY: &str = "x-api-key";
 
@@ -111,7 +112,7 @@ pub fn request_info(request: &HttpRequest) -> RequestInfo {
     let trusted = trusted.as_ref().map_or(&[][..], |gate| gate.options.trusted_proxies.as_slice());
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let ip = peer.map(|peer| client_address(peer, request.headers(), trusted));
-    RequestInfo { request_id, ip, idempotency: None }
+    RequestInfo { request_id, operation: operation_of(request), ip, idempotency: None }
 }
 
 /// The last address in `X-Forwarded-For` that is not a trusted proxy's own. What stands before it was

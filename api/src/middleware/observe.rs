@@ -5,18 +5,19 @@
 
 use std::time::Duration;
 
-use actix_web::HttpMessage as _;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpRequest};
+use service::governance::audit_logs;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::headers::secure;
 use super::identify::{Caller, RequestId};
-use super::{Answer, Shared, boxed, routed_path};
+use super::{Answer, Shared, boxed, request_info, routed_path};
 use crate::error::{HttpError, Problem};
 use crate::metrics::{DURATION, REQUESTS};
 use crate::openapi::operation_of;
@@ -45,7 +46,23 @@ pub async fn observe(
         headers.insert(header::HeaderName::from_static(REQUEST_ID), value);
     }
     record(&response, failure.as_ref(), &id, started.elapsed());
+    if let Some(failure) = failure.filter(|_| response.status() == StatusCode::FORBIDDEN) {
+        keep_refusal(&gate, response.request(), failure.code).await;
+    }
     Ok(response)
+}
+
+/// The refusal of a known caller stands in the audit log before they are told.
+async fn keep_refusal(gate: &Shared, request: &HttpRequest, code: &'static str) {
+    let caller = match request.extensions().get::<Caller>() {
+        Some(Caller::Known(principal)) => principal.clone(),
+        _ => return,
+    };
+    let (core, info) = (gate.core.clone(), request_info(request));
+    let kept = gate.spawn(async move { audit_logs::refused(&core, &caller, &info, code).await });
+    if let Err(lost) = kept.await {
+        tracing::error!(%lost, "a refusal could not be recorded");
+    }
 }
 
 /// The caller's own id, if it is well formed: it goes into headers and logs.

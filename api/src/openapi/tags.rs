@@ -14,6 +14,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Task definitions", "What is to be done, by which agent or tool, within which limits."),
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
     ("Approvals", "Decisions that a run waits for."),
+    ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Operations", "Health and metrics of this server."),
 ];
 

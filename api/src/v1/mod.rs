@@ -1,6 +1,7 @@
 //! The URL tree. Every operation is registered here, through its domain, and nowhere else.
 
 mod agents;
+mod governance;
 mod identity;
 mod integrations;
 mod operations;
@@ -16,5 +17,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(usage::routes)
         .configure(agents::routes)
         .configure(tasks::routes)
+        .configure(governance::routes)
         .configure(operations::routes);
 }

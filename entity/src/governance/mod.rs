@@ -1,3 +1,5 @@
 //! Records kept about calls.
 
+pub mod audit_chain;
+pub mod audit_log;
 pub mod idempotency_record;

@@ -6,6 +6,7 @@ use entity::agents::agent;
 use entity::agents::agent_tool::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ColumnTrait as _, Condition, Set};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
@@ -18,6 +19,7 @@ use crate::crud::{self, Expected, document};
 use crate::ctx::Ctx;
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 /// Tools of one agent: more would not fit into a model's context.
 const MOST: usize = 128;
@@ -109,8 +111,13 @@ pub async fn put(ctx: &Ctx, agent: Uuid, tool: Uuid, body: PutAgentTool) -> Resu
         }
     };
     let row = release_bindings(ctx, &tx, &row).await?;
-    tx.commit().await?;
-    Ok(Bound { view: view(binding, name), agent_revision: row.revision })
+    let (id, before, now) = (binding.id, same.cloned(), view(binding, name.clone()));
+    let change = match before.map(|before| view(before, name)) {
+        Some(before) => Change::updated::<Entity>(id, &before, &now),
+        None => Change::created::<Entity>(id, &now),
+    };
+    ctx.commit(tx, change).await?;
+    Ok(Bound { view: now, agent_revision: row.revision })
 }
 
 /// Takes the tool from the agent. `expected` is the agent's revision.
@@ -119,11 +126,14 @@ pub async fn delete(ctx: &Ctx, agent: Uuid, tool: Uuid, expected: Expected) -> R
     let row = live_agent(&tx, agent).await?;
     expected.check(row.revision)?;
     let this = Condition::all().add(Column::AgentId.eq(agent)).add(Column::ToolId.eq(tool));
+    let missing = || Error::not_found("tool binding");
+    let bound = tx.find::<Entity>().filter(this.clone()).one().await?.ok_or_else(missing)?;
     if tx.delete::<Entity>(this).await? == 0 {
-        return Err(Error::not_found("tool binding"));
+        return Err(missing());
     }
     release_bindings(ctx, &tx, &row).await?;
-    tx.commit().await
+    let change = Change::of::<Entity>(bound.id).with(json!({ "agentId": agent, "toolId": tool }));
+    ctx.commit(tx, change).await
 }
 
 async fn release_bindings(ctx: &Ctx, tx: &TenantTx, row: &agent::Model) -> Result<agent::Model> {

@@ -22,6 +22,7 @@ use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document,
 use crate::ctx::Ctx;
 use crate::db::{Store, TenantTx};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs;
 use crate::integrations::integrations::check_provider;
 
 pub struct AgentVersions;
@@ -224,8 +225,8 @@ pub async fn activate(ctx: &Ctx, agent: Uuid, number: i32) -> Result<AgentView> 
         ..agent::ActiveModel::default()
     };
     let written = crud::write::<Agents>(ctx, &tx, agent, row.revision, changes).await?;
-    let view = AgentView::from(written.ok_or_else(contended)?);
-    tx.finish(&view).await?;
+    let (before, view) = (AgentView::from(row), AgentView::from(written.ok_or_else(contended)?));
+    tx.finish(audit_logs::Change::updated::<agent::Entity>(agent, &before, &view), &view).await?;
     Ok(view)
 }
 

@@ -14,6 +14,7 @@ use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document,
 use crate::ctx::Ctx;
 use crate::db::{Violation, on_violation};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 use crate::integrations::integrations::check_provider;
 use crate::runtime::models::mock;
 use crate::schema::Schema;
@@ -123,7 +124,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
     let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, Agents::taken()))?;
     agent_versions::insert(ctx, &tx, id, 1, &behaviour).await?;
     let view = AgentView::from(row);
-    tx.finish(&view).await?;
+    tx.finish(Change::created::<Entity>(id, &view), &view).await?;
     Ok(view)
 }
 
@@ -153,9 +154,10 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, body: UpdateAgent) 
             let tools = agent_versions::bound_tools(&tx, id).await?;
             agent_versions::release(ctx, &tx, &row, changes, AgentSnapshot { tools, ..after }).await?
         };
-        tx.commit().await?;
-        if let Some(row) = written {
-            return Ok(row.into());
+        if let Some(written) = written {
+            let (old, new) = (AgentView::from(row), AgentView::from(written));
+            ctx.commit(tx, Change::updated::<Entity>(id, &old, &new)).await?;
+            return Ok(new);
         }
     }
     Err(contended())
@@ -216,13 +218,14 @@ async fn transition(
         updated_at: Set(ctx.core.clock.now()),
         ..ActiveModel::default()
     };
+    let before = AgentView::from(row.clone());
     let Some(row) = tx.update::<Entity>(id, precondition, changes).await? else {
         let status = document::stored(&row.status)?;
         let message = format!("The agent is {}.", status.as_str().unwrap_or_default());
         return Err(Error::conflict("invalid_transition", message));
     };
     let view = AgentView::from(row);
-    tx.finish(&view).await?;
+    tx.finish(Change::updated::<Entity>(id, &before, &view), &view).await?;
     Ok(view)
 }
 

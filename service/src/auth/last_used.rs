@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::core::Core;
 use crate::error::Result;
+use crate::governance::audit_logs::Recorded;
 
 const RESOLUTION: Duration = Duration::from_secs(60);
 /// Writes at once; what comes while they are under way is noted with a later use.
@@ -49,5 +50,5 @@ async fn write(core: &Core, tenant: Uuid, key: Uuid, now: DateTime<Utc>) -> Resu
     let tx = core.db.tenant(tenant).begin().await?;
     let changes = ActiveModel { last_used_at: ActiveValue::Set(Some(now)), ..Default::default() };
     tx.update::<Entity>(key, Column::RevokedAt.is_null(), changes).await?;
-    tx.commit().await
+    tx.commit(Recorded::bookkeeping()).await
 }

@@ -108,6 +108,9 @@ permissions! {
         Read "read" Viewer "List and read approvals."
         Decide "decide" Operator "Approve and reject."
     }
+    audit_logs "audit-logs" {
+        Read "read" Admin "Read, verify and export the audit log."
+    }
     platform "platform" {
         Tenants "tenants" PlatformAdmin "Create, read and change any tenant."
     }

@@ -39,6 +39,8 @@ pub enum Credential {
 #[derive(Clone, Debug)]
 pub struct RequestInfo {
     pub request_id: String,
+    /// The id of the operation, or a verb where no operation is called.
+    pub operation: &'static str,
     pub ip: Option<IpAddr>,
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -114,6 +116,8 @@ impl Principal {
             rights: self.rights.clone(),
             session: self.session,
             request_id: request.request_id.clone(),
+            operation: request.operation,
+            ip: request.ip,
             idempotency: request.idempotency.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! What every resource does the same way: list, get, create, update, delete, within one tenant.
 //!
 //! Invariant: a write checks the revision it read in the same statement that changes the row, and
-//! the answer kept for `Idempotency-Key` is committed with its effect.
+//! the answer kept for `Idempotency-Key` and the audit row are committed with their effect.
 
 mod cursor;
 pub mod document;
@@ -29,6 +29,7 @@ use crate::ctx::Ctx;
 use crate::db::Violation;
 use crate::db::on_violation;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 const UPDATE_TRIES: usize = 5;
 
@@ -105,8 +106,9 @@ where
         Once::First(tx) => tx,
     };
     let row = tx.insert::<R::Entity>(row).await.map_err(on_violation(Violation::Unique, R::taken()))?;
+    let id = R::Entity::id(&row);
     let view = R::View::from(row);
-    tx.finish(&view).await?;
+    tx.finish(Change::created::<R::Entity>(id, &view), &view).await?;
     Ok(view)
 }
 
@@ -132,10 +134,10 @@ where
             return Ok(row.into());
         }
         let tx = ctx.db().begin().await?;
-        let written = write::<R>(ctx, &tx, id, revision, changes).await?;
-        tx.commit().await?;
-        if let Some(row) = written {
-            return Ok(row.into());
+        if let Some(written) = write::<R>(ctx, &tx, id, revision, changes).await? {
+            let (old, new) = (R::View::from(row), R::View::from(written));
+            ctx.commit(tx, Change::updated::<R::Entity>(id, &old, &new)).await?;
+            return Ok(new);
         }
     }
     Err(Error::conflict("concurrent_update", "The resource is being changed by others: try again."))
@@ -175,9 +177,11 @@ where
             write::<R>(ctx, &tx, id, R::Entity::revision(&row), changes).await?.is_some()
         }
     };
-    tx.commit().await?;
+    if gone {
+        let was = R::View::from(row);
+        return ctx.commit(tx, Change::deleted::<R::Entity>(id, &was)).await;
+    }
     match expected {
-        _ if gone => Ok(()),
         Expected::OneOf(_) => Err(Error::PreconditionFailed),
         Expected::Any => {
             Err(Error::conflict("concurrent_update", "The resource is being changed by others: try again."))

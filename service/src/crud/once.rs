@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ctx::{Ctx, IdempotencyKey};
-use crate::db::{SystemTx, TenantTx, Violation, on_violation};
+use crate::db::{Reason, SystemTx, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 use crate::secrets::Place;
 
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -43,12 +44,25 @@ impl Deref for OnceTx {
 }
 
 impl OnceTx {
-    pub async fn finish<V: Serialize + Sync>(self, answer: &V) -> Result<()> {
+    /// Commits the change with its audit row and the answer.
+    pub async fn finish<V: Serialize + Sync>(self, change: Change, answer: &V) -> Result<()> {
+        let ctx = self.ctx.clone();
+        self.finish_within(&ctx, change, answer).await
+    }
+
+    /// The same where the change is another tenant's: `within` is the context that acts in it.
+    pub async fn finish_within<V: Serialize + Sync>(
+        self,
+        within: &Ctx,
+        change: Change,
+        answer: &V,
+    ) -> Result<()> {
         if let Some(key) = &self.ctx.idempotency {
             let record = record(&self.ctx, key, answer)?;
             self.tx.insert::<Entity>(record).await.map_err(on_violation(Violation::Unique, in_flight()))?;
         }
-        self.tx.commit().await
+        let recorded = within.record(self.tx.system(Reason::Audit), change).await?;
+        self.tx.commit(recorded).await
     }
 }
 

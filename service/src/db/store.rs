@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Db, Dialect, Reason};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Recorded;
 
 /// One tenant's rows, seen through a connection or a transaction.
 pub struct Store<C> {
@@ -91,7 +92,8 @@ impl<C: ConnectionTrait> Store<C> {
 }
 
 impl TenantTx {
-    pub async fn commit(self) -> Result<()> {
+    /// [`crate::ctx::Ctx::commit`] writes the audit row first.
+    pub async fn commit(self, _: Recorded) -> Result<()> {
         let committed = self.connection.commit().await;
         self.db.inner.writes.fetch_add(1, Ordering::Release);
         Ok(committed?)

@@ -19,6 +19,8 @@ pub enum Reason {
     People,
     /// Readiness, migrations and the database's clock.
     Operations,
+    /// The audit row, whose chain is locked in the transaction of the change.
+    Audit,
 }
 
 pub struct SystemDb {

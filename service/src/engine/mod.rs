@@ -128,11 +128,12 @@ impl Engine {
     pub async fn submit(
         &self,
         run: task_run::Model,
+        request_id: Option<String>,
         record: Option<entity::governance::idempotency_record::Model>,
     ) -> Result<Created> {
         let permit = self.slot_for(&run);
         let born = permit.as_ref().map(|_| self.birth(&run));
-        let created = self.0.committer.create(NewRun { run, born }, record).await?;
+        let created = self.0.committer.create(NewRun { run, request_id, born }, record).await?;
         if let Created::New(run) = &created {
             match permit
                 .filter(|_| run.status == RunStatus::Running && run.lease_owner == Some(self.0.instance))

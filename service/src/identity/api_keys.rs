@@ -20,6 +20,7 @@ use crate::crud::{self, Expected, Once, Page, Paging, Resource, page, patch};
 use crate::ctx::{Actor, Ctx};
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 /// Keys of a tenant that work.
 const MOST_KEYS: u64 = 1000;
@@ -216,7 +217,8 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     };
     let row = tx.insert::<Entity>(row).await?;
     let created = CreatedApiKey { key: secret.expose_secret().to_owned(), api_key: row.into() };
-    tx.finish(&created).await?;
+    let change = Change::created::<Entity>(created.api_key.id, &created.api_key);
+    tx.finish(change, &created).await?;
     Ok(created)
 }
 

@@ -6,6 +6,7 @@
 use entity::identity::app_user::PlatformRole;
 use entity::identity::membership::Role;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::users::{self, NewUser, Vouched};
@@ -14,6 +15,7 @@ use crate::auth::passwords;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::{Change, Entry, append};
 
 const DEFAULT_EMAIL: &str = "admin@localhost";
 
@@ -59,6 +61,10 @@ pub async fn bootstrap(core: &Core) -> Result<Option<FirstAdmin>> {
     };
     let (user, _) = users::find_or_create(core, tx.connection(), admin).await?;
     memberships::insert_active(core, tx.connection(), tenant.id, user.id, Role::Owner).await?;
+    let change = Change::of::<entity::identity::tenant::Entity>(tenant.id)
+        .with(json!({ "slug": tenant.slug, "owner": user.id }));
+    let entry = Entry::of_platform("system", "bootstrap", tenant.id, change);
+    let _recorded = append(core, tx.connection(), entry).await?;
     tx.commit().await?;
     Ok(Some(FirstAdmin { email: user.email, password: made, user: user.id, tenant: tenant.id }))
 }

@@ -23,6 +23,7 @@ use crate::crud::{self, Once, Page, Paging, page};
 use crate::ctx::Ctx;
 use crate::db::{Reason, Violation, on_violation};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 pub use changes::{UpdateMembership, delete, update};
 pub(crate) use mine::accept_row;
@@ -157,7 +158,7 @@ pub async fn create(ctx: &Ctx, create: CreateMembership) -> Result<MembershipVie
     let row = row(&ctx.core, ctx.tenant, user.id, role, MembershipStatus::Invited);
     let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, taken))?;
     let view = MembershipView::of(row, &user);
-    tx.finish(&view).await?;
+    tx.finish(Change::created::<Entity>(view.id, &view), &view).await?;
     Ok(view)
 }
 

@@ -7,8 +7,6 @@ mod entrance;
 mod rotation;
 pub mod throttle;
 
-use std::net::IpAddr;
-
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,11 +16,14 @@ use validator::Validate;
 use super::users;
 use crate::auth::access_tokens::{LIFETIME_SECONDS, Subject};
 use crate::auth::opaque::REFRESH_TOKEN;
+use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::failed_sign_in;
 
 const LONGEST_DEVICE: usize = 200;
+const SIGNED_OUT: &str = "signed out";
 
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -75,39 +76,40 @@ pub struct TokensView {
     pub tenant_id: Uuid,
 }
 
-/// Where a person signs in from.
-#[derive(Clone, Debug, Default)]
-pub struct Device {
-    /// The `User-Agent`.
-    pub name: Option<String>,
-    pub ip: Option<IpAddr>,
-}
-
-/// Opens a session.
+/// Opens a session; `device` is the `User-Agent`.
 ///
 /// # Errors
 /// 401 `wrong_credentials`; 403 `no_membership` for a person who has no place in the tenant; 429
 /// `sign_in_attempts` after too many failures.
-pub async fn login(core: &Core, login: Login, device: Device) -> Result<TokensView> {
+pub async fn login(
+    core: &Core,
+    login: Login,
+    device: Option<String>,
+    request: &RequestInfo,
+) -> Result<TokensView> {
     let Login { email, password, tenant_id } = login;
     let email = users::fold_email(&email);
-    let attempt = core.sign_ins.attempt(&email, device.ip).await?;
+    let attempt = core.sign_ins.attempt(&email, request.ip).await?;
     let user = users::by_email(core.db.system(Reason::SignIn).connection(), &email).await?;
     let user = user.filter(|user| user.is_active);
     let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
     match core.passwords.verify(password, hash).await {
         Ok(true) => attempt.succeeded().await,
-        Ok(false) => return Err(wrong_credentials()),
+        Ok(false) => {
+            if let Some((user, tenant)) = user.and_then(|user| Some((user.id, user.tenant_id?))) {
+                failed_sign_in(core, request, tenant, user);
+            }
+            return Err(wrong_credentials());
+        }
         Err(error) => {
             attempt.give_back().await;
             return Err(error);
         }
     }
     let user = user.ok_or_else(wrong_credentials)?;
-    let tenant = entrance::open(core, &user, tenant_id).await?;
-    let device =
-        Device { name: device.name.map(|name| name.chars().take(LONGEST_DEVICE).collect()), ..device };
-    let (session, token) = rotation::start(core, user.id, tenant, device).await?;
+    let tenant = entrance::open(core, request, &user, tenant_id).await?;
+    let device = device.map(|name| name.chars().take(LONGEST_DEVICE).collect());
+    let (session, token) = rotation::start(core, user.id, tenant, device, request).await?;
     tokens(core, Subject { user: user.id, tenant, session }, &token)
 }
 
@@ -115,16 +117,16 @@ pub async fn login(core: &Core, login: Login, device: Device) -> Result<TokensVi
 ///
 /// # Errors
 /// 401 `invalid_refresh_token`; 403 `no_membership`, which leaves the token usable.
-pub async fn refresh(core: &Core, refresh: Refresh) -> Result<TokensView> {
+pub async fn refresh(core: &Core, refresh: Refresh, request: &RequestInfo) -> Result<TokensView> {
     let Refresh { refresh_token, tenant_id } = refresh;
     let used = REFRESH_TOKEN.parse(refresh_token.expose_secret())?;
-    let (subject, next) = rotation::rotate(core, &used, tenant_id).await?;
+    let (subject, next) = rotation::rotate(core, &used, tenant_id, request).await?;
     tokens(core, subject, &next)
 }
 
 /// Ends the session of the given refresh token, else the caller's. A token that is not valid has no
 /// session to end, and that is no error.
-pub async fn logout(core: &Core, logout: Logout, caller: Option<Uuid>) -> Result<()> {
+pub async fn logout(core: &Core, logout: Logout, caller: Option<Uuid>, request: &RequestInfo) -> Result<()> {
     let session = match logout.refresh_token {
         None => Some(caller.ok_or_else(|| {
             Error::unauthenticated("no_session", "Send a refresh token, or the access token of a session.")
@@ -135,7 +137,7 @@ pub async fn logout(core: &Core, logout: Logout, caller: Option<Uuid>) -> Result
         },
     };
     if let Some(session) = session {
-        rotation::end(core, session).await?;
+        rotation::end(core, session, SIGNED_OUT, request).await?;
     }
     Ok(())
 }

@@ -13,11 +13,13 @@ use uuid::Uuid;
 use super::memberships;
 use super::users::{self, NewUser, Vouched};
 use crate::auth::passwords;
+use crate::auth::rights::Rights;
 use crate::core::Core;
 use crate::crud::{self, Expected, Once, Page, Paging, Resource};
 use crate::ctx::Ctx;
 use crate::db::{Reason, Violation, on_violation};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 pub use views::{
     CreateTenant, CreatedTenant, NewOwner, OwnerView, TenantPage, TenantView, UpdateOwnTenant, UpdateTenant,
@@ -95,7 +97,8 @@ pub async fn create(ctx: &Ctx, create: CreateTenant) -> Result<CreatedTenant> {
         owner: OwnerView { user_id: owner.id, email: owner.email, is_new },
         owner_password: made.filter(|_| is_new).map(|password| password.expose_secret().to_owned()),
     };
-    tx.finish(&created).await?;
+    let change = Change::created::<Entity>(created.tenant.id, &created.tenant);
+    tx.finish_within(&within(ctx, created.tenant.id), change, &created).await?;
     Ok(created)
 }
 
@@ -144,7 +147,8 @@ pub(super) async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Re
     row.insert(transaction).await.map_err(on_violation(Violation::Unique, taken))
 }
 
-/// A platform administrator's context in the tenant they name.
+/// A platform administrator's context in the tenant they name, where they have no role of their own.
 fn within(ctx: &Ctx, tenant: Uuid) -> Ctx {
-    Ctx { tenant, ..ctx.clone() }
+    let rights = Rights { role: None, ..ctx.rights.clone() };
+    Ctx { tenant, rights, ..ctx.clone() }
 }

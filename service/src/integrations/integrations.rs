@@ -24,6 +24,7 @@ use crate::crud::{
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 use crate::runtime::models::ModelProvider as _;
 use crate::runtime::tools::place;
 
@@ -306,13 +307,13 @@ pub async fn test(ctx: &Ctx, id: Uuid) -> Result<IntegrationTest> {
         Once::Replay(answer) => return Ok(answer),
         Once::First(tx) => tx,
     };
-    let tested = crud::write::<Integrations>(ctx, &tx, id, row.revision, changes).await?;
     let changed = || Error::conflict("concurrent_update", "The integration was changed during its test.");
-    let answer = IntegrationTest {
-        integration: tested.ok_or_else(changed)?.into(),
-        models: outcome.unwrap_or_default(),
-    };
-    tx.finish(&answer).await?;
+    let tested =
+        crud::write::<Integrations>(ctx, &tx, id, row.revision, changes).await?.ok_or_else(changed)?;
+    let (before, integration) = (IntegrationView::from(row), IntegrationView::from(tested));
+    let change = Change::updated::<Entity>(id, &before, &integration);
+    let answer = IntegrationTest { integration, models: outcome.unwrap_or_default() };
+    tx.finish(change, &answer).await?;
     Ok(answer)
 }
 

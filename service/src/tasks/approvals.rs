@@ -17,6 +17,7 @@ use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::transitions;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 
 /// A question that a run waits for.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -172,9 +173,10 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
     let decided = approval::Model::from_query_result(&row, "")?;
     let data = json!({ "approvalId": id, "decision": body.decision, "by": by });
     let resumed = transitions::satisfy_if_answered(&tx, ctx.tenant, decided.run_id, data, now).await?;
-    let run = decided.run_id;
+    let (run, before) = (decided.run_id, ApprovalView::from(asked));
     let view = ApprovalView::from(decided);
     ctx.keep_answer(&tx, &view).await?;
+    let _recorded = ctx.record(tx.connection(), Change::updated::<Entity>(id, &before, &view)).await?;
     tx.commit().await?;
     if resumed {
         ctx.core.engine.announce(run, RunStatus::Pending);

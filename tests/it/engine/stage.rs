@@ -184,7 +184,7 @@ impl Stage {
             run.queue_expires_at = self.now;
         }
         let tx = self.db.system(Reason::Engine).begin().await.unwrap();
-        transitions::create(&tx, &[NewRun { run, born }]).await.unwrap();
+        transitions::create(&tx, &[NewRun { run, request_id: None, born }]).await.unwrap();
         if start == Start::CancelRequested {
             let asked = self.now - TimeDelta::seconds(40);
             transitions::cancel(&tx, self.tenant, id, RunReason::ByUser, "test", asked).await.unwrap();

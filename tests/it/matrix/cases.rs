@@ -74,6 +74,7 @@ pub fn all() -> Vec<Case> {
         definitions(),
         runs(),
         approvals(),
+        governance(),
     ]
     .into_iter()
     .flatten()
@@ -242,5 +243,17 @@ fn approvals() -> Vec<Case> {
         case("list_approvals", &[("runId", "@waiting")]),
         of("get_approval", "@approval"),
         of("decide_approval", "@new:approval").with(json!({ "decision": "APPROVE" })),
+    ]
+}
+
+fn governance() -> Vec<Case> {
+    vec![
+        case("list_audit_logs", &[("cursor", "@cursor")]),
+        case("list_audit_logs", &[("userId", "@user")]),
+        case("list_audit_logs", &[("resourceId", "@agent")]),
+        case("verify_audit_logs", &[]),
+        case("export_audit_logs", &[]),
+        case("get_audit_checkpoint", &[]),
+        of("get_audit_log", "@audit"),
     ]
 }

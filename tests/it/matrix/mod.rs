@@ -1,6 +1,7 @@
 //! Isolation, generated from the OpenAPI document: every operation, every id, every role, every scope.
 //! An operation that the table in `cases` does not have fails the tests.
 
+mod audit;
 mod cases;
 mod fields;
 mod positions;

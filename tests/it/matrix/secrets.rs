@@ -167,9 +167,15 @@ async fn no_secret_comes_out(backend: Backend) {
     app.anyone().post("/v1/auth/refresh", refresh.clone()).await.expect(200);
     seen.push(app.anyone().post("/v1/auth/refresh", refresh).await.text);
     seen.extend(use_credentials(&by_key).await);
-    for path in
-        ["/metrics", "/readyz", "/v1/api-keys", "/v1/memberships", "/v1/integrations", "/v1/task-runs"]
-    {
+    for path in [
+        "/metrics",
+        "/readyz",
+        "/v1/api-keys",
+        "/v1/memberships",
+        "/v1/integrations",
+        "/v1/task-runs",
+        "/v1/audit-logs",
+    ] {
         seen.push(owner.get(path).await.text);
     }
 

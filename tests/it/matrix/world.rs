@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::support::{App, Client, PASSWORD};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 24] = [
     "tenant",
     "email",
     "password",
@@ -32,6 +32,8 @@ pub const KINDS: [&str; 22] = [
     "cancelled",
     "waiting",
     "approval",
+    "user",
+    "audit",
 ];
 
 pub struct World<'a> {
@@ -107,6 +109,8 @@ impl<'a> World<'a> {
                 let mut all = mine["data"].as_array().unwrap().iter();
                 text(&all.find(|row| row["tenant"]["id"] == self.tenant).unwrap()["id"])
             }
+            "user" => text(&self.owner.get("/v1/whoami").await.expect(200)["user"]["id"]),
+            "audit" => text(&self.owner.get("/v1/audit-logs").await.expect(200)["data"][0]["id"]),
             "session" => {
                 let login = json!({ "email": self.email, "password": PASSWORD, "tenantId": self.tenant });
                 text(&self.post("/v1/auth/login", login).await["refreshToken"])

@@ -88,7 +88,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     }
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
-        governance: idempotency_record;
+        governance: audit_chain audit_log idempotency_record;
         identity: api_key app_user membership refresh_token session signing_key tenant;
         integrations: integration;
         tasks: approval engine_node run_event run_step task_definition task_run;

@@ -71,13 +71,13 @@ impl Scene {
 async fn sign_in(core: &Core, password: &SecretString) -> Result<Ctx, Error> {
     let login = json!({ "email": EMAIL, "password": password.expose_secret() });
     let login = serde_json::from_value(login).map_err(Error::internal)?;
-    let tokens = sessions::login(core, login, sessions::Device::default()).await?;
+    let tokens = sessions::login(core, login, None, &request()).await?;
     let principal = principal::authenticate(core, Credential::Bearer(tokens.access_token)).await?;
     Ok(principal.ctx(core, &request()))
 }
 
 fn request() -> RequestInfo {
-    RequestInfo { request_id: "demo".to_owned(), ip: None, idempotency: None }
+    RequestInfo { request_id: "demo".to_owned(), operation: "demo", ip: None, idempotency: None }
 }
 
 /// The list parameters that find an object by its name.

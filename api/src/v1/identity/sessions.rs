@@ -3,7 +3,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, post};
-use service::identity::sessions::{self, Device, Login, Logout, Refresh, TokensView};
+use service::identity::sessions::{self, Login, Logout, Refresh, TokensView};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::answer::{self, Answer};
@@ -34,8 +34,7 @@ pub fn routes(config: &mut ServiceConfig) {
 async fn login(public: Public, request: HttpRequest, Json(login): Json<Login>) -> Answer {
     let name = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let name = name.map(str::to_owned);
-    let tokens =
-        public.run(async move |core, info| sessions::login(&core, login, Device { name, ip: info.ip }).await);
+    let tokens = public.run(async move |core, info| sessions::login(&core, login, name, &info).await);
     answer::ok(&tokens.await?)
 }
 
@@ -55,7 +54,7 @@ async fn login(public: Public, request: HttpRequest, Json(login): Json<Login>) -
 )]
 #[post("/v1/auth/refresh")]
 async fn refresh(public: Public, Json(refresh): Json<Refresh>) -> Answer {
-    answer::ok(&public.run(async move |core, _| sessions::refresh(&core, refresh).await).await?)
+    answer::ok(&public.run(async move |core, info| sessions::refresh(&core, refresh, &info).await).await?)
 }
 
 /// Sign out
@@ -75,6 +74,6 @@ async fn refresh(public: Public, Json(refresh): Json<Refresh>) -> Answer {
 #[post("/v1/auth/logout")]
 async fn logout(public: Public, request: HttpRequest, OptionalJson(logout): OptionalJson<Logout>) -> Answer {
     let session = caller(&request).ok().and_then(|principal| principal.session);
-    public.run(async move |core, _| sessions::logout(&core, logout, session).await).await?;
+    public.run(async move |core, info| sessions::logout(&core, logout, session, &info).await).await?;
     answer::no_content()
 }

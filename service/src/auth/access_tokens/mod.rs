@@ -5,6 +5,7 @@
 //! library's own check would read the machine's, and is off.
 
 mod signing_keys;
+mod statements;
 #[cfg(test)]
 mod tests;
 

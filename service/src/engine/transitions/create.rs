@@ -28,6 +28,8 @@ pub struct Born {
 #[derive(Clone, Debug)]
 pub struct NewRun {
     pub run: Model,
+    /// The request that asked for it, if one did: with its author, the audit record of its creation.
+    pub request_id: Option<String>,
     pub born: Option<Born>,
 }
 
@@ -124,7 +126,7 @@ pub async fn create(tx: &SystemTx, runs: &[NewRun]) -> Result<HashMap<Uuid, Mode
             run.id,
             1,
             "run.created",
-            json!({ "reason": new.run.reason }),
+            json!({ "reason": new.run.reason, "by": run.created_by, "requestId": new.request_id }),
             run.created_at,
         ));
         if *status == RunStatus::Running {

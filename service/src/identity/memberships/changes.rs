@@ -14,6 +14,7 @@ use crate::crud::{Expected, patch};
 use crate::ctx::Ctx;
 use crate::db::{Reason, TenantTx};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 use crate::identity::api_keys;
 
 #[derive(Deserialize, ToSchema, Validate)]
@@ -39,13 +40,14 @@ pub async fn update(
     let UpdateMembership { role, status } = update;
     let tx = ctx.db().begin().await?;
     let row = load(&tx, id, expected).await?;
+    let before = view(tx.system(Reason::People), row.clone()).await?;
     let (role, status) = (role.unwrap_or(row.role), status.unwrap_or(row.status));
     require_cover(ctx, role.max(row.role))?;
     if status != row.status {
         may_become(row.status, status)?;
     }
     if (role, status) == (row.role, row.status) {
-        return view(tx.system(Reason::People), row).await;
+        return Ok(before);
     }
     if is_active_owner(&row) && (role, status) != (Role::Owner, MembershipStatus::Active) {
         require_another_owner(&tx, id).await?;
@@ -60,7 +62,7 @@ pub async fn update(
     let written = tx.update::<Entity>(id, Column::Revision.eq(row.revision), changes).await?;
     let row = written.ok_or_else(concurrent)?;
     let view = view(tx.system(Reason::People), row).await?;
-    tx.commit().await?;
+    ctx.commit(tx, Change::updated::<Entity>(id, &before, &view)).await?;
     ctx.core.principals.clear();
     Ok(view)
 }
@@ -72,6 +74,7 @@ pub async fn update(
 pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     let tx = ctx.db().begin().await?;
     let row = load(&tx, id, expected).await?;
+    let before = view(tx.system(Reason::People), row.clone()).await?;
     require_cover(ctx, row.role)?;
     if is_active_owner(&row) {
         require_another_owner(&tx, id).await?;
@@ -81,7 +84,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
         return Err(concurrent());
     }
     api_keys::revoke_all_of(&tx, row.user_id, ctx.core.clock.now()).await?;
-    tx.commit().await?;
+    ctx.commit(tx, Change::deleted::<Entity>(id, &before)).await?;
     ctx.core.principals.clear();
     Ok(())
 }

@@ -6,14 +6,17 @@ use entity::identity::tenant::{self, TenantStatus};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::crud::{self, Once, Page, Paging, page};
 use crate::ctx::{Actor, Ctx};
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::{Change, Entry, append};
 use crate::identity::users;
 
 /// A place of the caller in a tenant.
@@ -91,15 +94,19 @@ pub async fn accept(ctx: &Ctx, id: Uuid) -> Result<MyMembershipView> {
     };
     let tenant = ctx.core.db.tenant(row.tenant_id).get::<tenant::Entity>(row.tenant_id).await?;
     let view = MyMembershipView::of(row, tenant.ok_or_else(missing)?);
-    tx.finish(&view).await?;
+    let change = Change::of::<Entity>(view.id).with(json!({ "status": view.status }));
+    tx.finish_within(&Ctx { tenant: view.tenant.id, ..ctx.clone() }, change, &view).await?;
     ctx.core.principals.clear();
     Ok(view)
 }
 
 /// Accepts for a person who is signing in.
-pub(crate) async fn accept_row(core: &Core, row: &Model) -> Result<()> {
+pub(crate) async fn accept_row(core: &Core, request: &RequestInfo, row: &Model) -> Result<()> {
     let tx = core.db.system(Reason::SignIn).begin().await?;
-    accept_in(core, tx.connection(), row).await?;
+    let accepted = accept_in(core, tx.connection(), row).await?;
+    let change = Change::of::<Entity>(row.id).with(json!({ "status": accepted.status }));
+    let entry = Entry::of_person(request, row.tenant_id, row.user_id, change);
+    let _recorded = append(core, tx.connection(), entry).await?;
     tx.commit().await
 }
 

@@ -6,6 +6,7 @@ use entity::identity::tenant;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, Order, QueryFilter as _};
 use uuid::Uuid;
 
+use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
@@ -22,7 +23,12 @@ const LOOKED_AT: u64 = 1000;
 ///
 /// # Errors
 /// 403 `no_membership`, the same whether or not the tenant exists; 403 `email_unverified`.
-pub async fn open(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> Result<Uuid> {
+pub async fn open(
+    core: &Core,
+    request: &RequestInfo,
+    user: &app_user::Model,
+    wanted: Option<Uuid>,
+) -> Result<Uuid> {
     let system = core.db.system(Reason::SignIn);
     if let Some(tenant) = wanted
         && is_member(system.connection(), user.id, tenant).await?
@@ -51,7 +57,7 @@ pub async fn open(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> 
     let first = invited.clone().find(joinable).or_else(|| invited.next());
     if let Some(invited) = first.filter(|_| active.next().is_none()) {
         users::require_may_join(user, invited.tenant_id)?;
-        memberships::accept_row(core, invited).await?;
+        memberships::accept_row(core, request, invited).await?;
         return Ok(invited.tenant_id);
     }
     if wanted.is_none() && user.platform_role == PlatformRole::Admin {

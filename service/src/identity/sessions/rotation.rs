@@ -8,16 +8,20 @@ use chrono::TimeDelta;
 use entity::identity::{refresh_token, session};
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use secrecy::SecretString;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Device, entrance};
+use super::entrance;
 use crate::auth::access_tokens::Subject;
 use crate::auth::opaque::{REFRESH_TOKEN, Sha256Hash};
+use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::Result;
+use crate::governance::audit_logs::{Change, Entry, append};
 use crate::identity::users;
 
+const KIND: &str = "session";
 /// A session ends this long after its password was given, however often it was refreshed.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Live sessions of one person; opening more ends the one that was quiet the longest.
@@ -42,24 +46,30 @@ const MOVE: &str =
     "UPDATE session SET last_seen_at = $2, tenant_id = $3 WHERE id = $1 AND revoked_at IS NULL";
 const COUNT_USED: &str =
     "SELECT COUNT(*) AS used FROM refresh_token WHERE session_id = $1 AND used_at IS NOT NULL";
-const END: &str = "UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+const END: &str = "UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL
+    RETURNING user_id, tenant_id";
 
 /// A new session and its first refresh token.
-pub async fn start(core: &Core, user: Uuid, tenant: Uuid, device: Device) -> Result<(Uuid, SecretString)> {
-    let Device { name, ip } = device;
+pub async fn start(
+    core: &Core,
+    user: Uuid,
+    tenant: Uuid,
+    device: Option<String>,
+    request: &RequestInfo,
+) -> Result<(Uuid, SecretString)> {
     let now = core.clock.now();
     let row = session::Model {
         id: core.ids.next(),
         user_id: user,
         tenant_id: tenant,
-        device: name,
-        ip: ip.map(|ip| ip.to_string()),
+        device,
+        ip: request.ip.map(|ip| ip.to_string()),
         created_at: now,
         last_seen_at: now,
         expires_at: core.clock.after(LIFETIME),
         revoked_at: None,
     };
-    let id = row.id;
+    let (id, device_name, expires_at) = (row.id, row.device.clone(), row.expires_at);
     let tx = core.db.system(Reason::SignIn).begin().await?;
     tx.lock(&format!("sessions of {user}")).await?;
     tx.execute(END_SURPLUS, vec![user.into(), now.into(), (MOST_SESSIONS - 1).into()]).await?;
@@ -68,6 +78,8 @@ pub async fn start(core: &Core, user: Uuid, tenant: Uuid, device: Device) -> Res
     }
     row.into_active_model().reset_all().insert(tx.connection()).await?;
     let token = add_token(core, &tx, id).await?;
+    let change = Change::to(KIND, id).with(json!({ "device": device_name, "expiresAt": expires_at }));
+    let _recorded = append(core, tx.connection(), Entry::of_person(request, tenant, user, change)).await?;
     tx.commit().await?;
     Ok((id, token))
 }
@@ -76,7 +88,12 @@ pub async fn start(core: &Core, user: Uuid, tenant: Uuid, device: Device) -> Res
 ///
 /// A token that was used before this request began is stolen, or was copied: its session ends. A
 /// request that was already under way when another one used the token only lost a race.
-pub async fn rotate(core: &Core, used: &Sha256Hash, wanted: Option<Uuid>) -> Result<(Subject, SecretString)> {
+pub async fn rotate(
+    core: &Core,
+    used: &Sha256Hash,
+    wanted: Option<Uuid>,
+    request: &RequestInfo,
+) -> Result<(Subject, SecretString)> {
     let began = core.clock.now();
     let hash = used.as_bytes().to_vec();
     let tx = core.db.system(Reason::SignIn).begin().await?;
@@ -88,7 +105,7 @@ pub async fn rotate(core: &Core, used: &Sha256Hash, wanted: Option<Uuid>) -> Res
         tx.commit().await?;
         if let Some(token) = reused {
             tracing::warn!(session = %token.session_id, "a refresh token was used again: its session ends");
-            end(core, token.session_id).await?;
+            end(core, token.session_id, "a refresh token was used again", request).await?;
         }
         return Err(REFRESH_TOKEN.invalid());
     };
@@ -108,10 +125,15 @@ pub async fn rotate(core: &Core, used: &Sha256Hash, wanted: Option<Uuid>) -> Res
     if used > MOST_ROTATIONS {
         tx.commit().await?;
         tracing::warn!(session = %id, "a session was refreshed too often: it ends");
-        end(core, id).await?;
+        end(core, id, "refreshed too often", request).await?;
         return Err(refused());
     }
     let token = add_token(core, &tx, id).await?;
+    if tenant != session.tenant_id {
+        let change = Change::to(KIND, id).with(json!({ "enteredFrom": session.tenant_id }));
+        let _recorded =
+            append(core, tx.connection(), Entry::of_person(request, tenant, user.id, change)).await?;
+    }
     tx.commit().await?;
     Ok((Subject { user: user.id, tenant, session: id }, token))
 }
@@ -123,9 +145,14 @@ pub async fn session_of(core: &Core, token: &Sha256Hash) -> Result<Option<Uuid>>
 }
 
 /// Ends a session with everything that came of it: at once on this node, within a second on others.
-pub async fn end(core: &Core, session: Uuid) -> Result<()> {
+pub async fn end(core: &Core, session: Uuid, why: &str, request: &RequestInfo) -> Result<()> {
     let tx = core.db.system(Reason::SignIn).begin().await?;
-    tx.execute(END, vec![session.into(), core.clock.now().into()]).await?;
+    if let Some(ended) = tx.query(END, vec![session.into(), core.clock.now().into()]).await?.first() {
+        let (user, tenant) = (ended.try_get("", "user_id")?, ended.try_get("", "tenant_id")?);
+        let change = Change::to(KIND, session).with(json!({ "ended": why }));
+        let _recorded =
+            append(core, tx.connection(), Entry::of_person(request, tenant, user, change)).await?;
+    }
     tx.commit().await?;
     core.principals.clear();
     Ok(())

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use entity::agents::agent_version;
-use entity::tasks::task_run::{Model, RunReason, RunStatus};
+use entity::tasks::task_run::{self, Model, RunReason, RunStatus};
 use sea_orm::ColumnTrait as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
@@ -17,6 +17,7 @@ use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::transitions::{self, CancelOutcome, order_key};
 use crate::error::{Error, Result};
+use crate::governance::audit_logs::Change;
 use crate::tasks::targets::{self, Target, Wanted};
 
 /// Ends a queued or waiting run at once, and tells the executor of a running one; asking twice
@@ -46,6 +47,7 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     let view = TaskRunView::from(run.clone());
     ctx.keep_answer(&tx, &view).await?;
     transitions::close_questions(&tx, ctx.tenant, id, now).await?;
+    let _recorded = ctx.record(tx.connection(), change(&view)).await?;
     tx.commit().await?;
     if run.status == RunStatus::Running {
         ctx.core.engine.cancel_here(id);
@@ -78,9 +80,15 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
     let view = TaskRunView::from(run);
     ctx.keep_answer(&tx, &view).await?;
+    let _recorded = ctx.record(tx.connection(), change(&view)).await?;
     tx.commit().await?;
     ctx.core.engine.announce(id, RunStatus::Pending);
     Ok(view)
+}
+
+fn change(run: &TaskRunView) -> Change {
+    let now = json!({ "status": run.status, "reason": run.reason });
+    Change::of::<task_run::Entity>(run.id).with(now)
 }
 
 /// What a replay changes; what is absent stays as it was.

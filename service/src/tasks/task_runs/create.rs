@@ -112,7 +112,7 @@ pub async fn submit(ctx: &Ctx, run: Model) -> Result<Submitted> {
         Some(key) => Some(crate::crud::record(ctx, key, &TaskRunView::from(run.clone()))?),
     };
     let subscription = ctx.core.engine.watch(run.id);
-    match ctx.core.engine.submit(run, record).await? {
+    match ctx.core.engine.submit(run, Some(ctx.request_id.clone()), record).await? {
         Created::New(run) => Ok(Submitted { run: (*run).into(), subscription }),
         Created::Duplicate(run) => {
             let run = TaskRunView::from(*run);

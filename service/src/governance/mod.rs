@@ -1,0 +1,3 @@
+//! What is recorded about calls, how long it is kept, and what a person may ask of it.
+
+pub mod audit_logs;

@@ -1,0 +1,2 @@
+mod audit_logs;
+mod audit_tampering;
