@@ -35,6 +35,11 @@ pub fn accepted(location: String, view: &impl Serialize) -> Answer {
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(view))
 }
 
+/// 202 where nothing more is told.
+pub fn noted() -> Answer {
+    Ok(HttpResponse::Accepted().finish())
+}
+
 /// 204.
 pub fn no_content() -> Answer {
     Ok(HttpResponse::NoContent().finish())

@@ -5,6 +5,7 @@ pub mod governance;
 pub mod identity;
 pub mod integrations;
 pub mod money;
+pub mod notifications;
 pub mod scope;
 pub mod tasks;
 pub mod usage;

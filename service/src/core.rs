@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Refusals;
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
+use crate::notifications::mails::Smtp;
 use crate::schema::SchemaCache;
 use crate::secrets::MasterKeys;
 use crate::tasks::targets::TargetCache;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub last_used: LastUsed,
     pub refusals: Refusals,
     pub egress: Egress,
+    /// None where no server is configured.
+    pub smtp: Option<Smtp>,
     pub schemas: SchemaCache,
     pub snapshots: SnapshotCache,
     pub prices: PriceCache,
@@ -87,6 +90,7 @@ impl Core {
             last_used: LastUsed::default(),
             refusals: Refusals::default(),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
+            smtp: Smtp::new(&config.mail)?,
             schemas: SchemaCache::default(),
             snapshots: SnapshotCache::default(),
             prices: PriceCache::default(),

@@ -15,6 +15,7 @@ pub mod governance;
 pub mod identity;
 pub mod ids;
 pub mod integrations;
+pub mod notifications;
 pub mod runtime;
 pub mod schema;
 pub mod secrets;

@@ -11,6 +11,7 @@ mod governance;
 mod identity;
 mod integrations;
 mod matrix;
+mod notifications;
 mod rules;
 mod runtime;
 mod tasks;

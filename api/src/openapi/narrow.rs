@@ -7,9 +7,10 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 6] = [
+const NOT_SEARCHED: [&str; 7] = [
     "list_agent_versions",
     "list_approvals",
+    "list_mails",
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
@@ -17,9 +18,10 @@ const NOT_SEARCHED: [&str; 6] = [
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 6] = [
+const NOT_LABELLED: [&str; 7] = [
     "list_agent_versions",
     "list_approvals",
+    "list_mails",
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",

@@ -4,6 +4,7 @@ use utoipa::openapi::tag::{Tag, TagBuilder};
 
 const TAGS: &[(&str, &str)] = &[
     ("Authentication", "Sign in, refresh, sign out; who am I."),
+    ("Account", "One's own account: e-mail, password, tenants."),
     ("Tenants", "The tenant of the caller, and the platform's tenants."),
     ("Members", "Who belongs to the tenant, with which role."),
     ("API keys", "Credentials for programs, with scopes."),
@@ -15,6 +16,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
+    ("Mails", "The outbox of this installation."),
     ("Operations", "Health and metrics of this server."),
 ];
 

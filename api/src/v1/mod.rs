@@ -4,6 +4,7 @@ mod agents;
 mod governance;
 mod identity;
 mod integrations;
+mod notifications;
 mod operations;
 mod tasks;
 mod usage;
@@ -18,5 +19,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(agents::routes)
         .configure(tasks::routes)
         .configure(governance::routes)
+        .configure(notifications::routes)
         .configure(operations::routes);
 }

@@ -7,3 +7,4 @@ pub mod refresh_token;
 pub mod session;
 pub mod signing_key;
 pub mod tenant;
+pub mod verification_token;

@@ -23,6 +23,13 @@ pub const REFRESH_TOKEN: Kind = Kind {
     invalid_detail: "The refresh token is not valid.",
 };
 
+/// What is sent to an e-mail address to prove that its holder reads it.
+pub const VERIFICATION_TOKEN: Kind = Kind {
+    prefix: "mc_vt_",
+    invalid_code: "invalid_verification_token",
+    invalid_detail: "The token is not valid, has expired or was used before.",
+};
+
 /// One kind of credential: `<prefix>` + 43 random base62 characters + CRC-32 of all before it in
 /// 6 base62 characters.
 pub struct Kind {

@@ -113,6 +113,7 @@ permissions! {
     }
     platform "platform" {
         Tenants "tenants" PlatformAdmin "Create, read and change any tenant."
+        Mails "mails" PlatformAdmin "List and read the mails of this installation."
     }
 }
 

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::db::DatabaseConfig;
 use crate::egress;
 use crate::engine::EngineSettings;
+use crate::notifications::mails::MailSettings;
 
 #[derive(Clone)]
 pub struct Config {
@@ -27,6 +28,9 @@ pub struct Config {
     pub egress: egress::Policy,
     /// The longest silence of a model provider, before its answer and within it.
     pub model_silence: Duration,
+    /// Where people reach the console: links in mails begin with it.
+    pub public_url: url::Url,
+    pub mail: MailSettings,
     /// The provider of models that name no integration.
     pub default_provider: Option<DefaultProvider>,
 }

@@ -18,6 +18,7 @@ use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, transitions};
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::notifications::mails;
 
 /// Polling is the truth; everything else only makes it sooner.
 const POLL: Duration = Duration::from_millis(500);
@@ -62,6 +63,7 @@ impl Engine {
             tokio::spawn(enforce(core.clone(), stop.clone())),
             tokio::spawn(foreign_cancels(core.clone(), stop.clone())),
             tokio::spawn(sweeps(core.clone(), stop.clone())),
+            tokio::spawn(mails::deliver(core.clone(), stop.clone())),
         ];
         self.0.claiming.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();

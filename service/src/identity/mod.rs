@@ -7,6 +7,7 @@ pub mod operator;
 pub mod sessions;
 pub mod tenants;
 mod users;
+pub mod verification_tokens;
 pub mod whoami;
 
 pub use bootstrap::{FirstAdmin, bootstrap};

@@ -3,8 +3,8 @@
 //! Invariants: a refresh token works once, and using an old one again ends its session; an unknown
 //! person, a wrong password and an inactive person cannot be told apart, by answer or by work.
 
-mod entrance;
-mod rotation;
+pub(super) mod entrance;
+pub(super) mod rotation;
 pub mod throttle;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -108,9 +108,20 @@ pub async fn login(
     }
     let user = user.ok_or_else(wrong_credentials)?;
     let tenant = entrance::open(core, request, &user, tenant_id).await?;
+    start(core, user.id, tenant, device, request).await
+}
+
+/// Opens a session for a person who has proved who they are and may enter the tenant.
+pub(super) async fn start(
+    core: &Core,
+    user: Uuid,
+    tenant: Uuid,
+    device: Option<String>,
+    request: &RequestInfo,
+) -> Result<TokensView> {
     let device = device.map(|name| name.chars().take(LONGEST_DEVICE).collect());
-    let (session, token) = rotation::start(core, user.id, tenant, device, request).await?;
-    tokens(core, Subject { user: user.id, tenant, session }, &token)
+    let (session, token) = rotation::start(core, user, tenant, device, request).await?;
+    tokens(core, Subject { user, tenant, session }, &token)
 }
 
 /// Exchanges a refresh token for the next pair. Of several requests with the same token one wins.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use entity::identity::app_user::{Column, Entity, Model, PlatformRole};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -17,6 +18,8 @@ use uuid::Uuid;
 
 use crate::auth::passwords;
 use crate::core::Core;
+use crate::ctx::{Actor, Ctx};
+use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
 
 /// How e-mails are stored and compared.
@@ -107,6 +110,56 @@ pub async fn find_or_create(
 pub async fn hash_password(core: &Core, pointer: &str, password: SecretString) -> Result<String> {
     passwords::rules(pointer, &password).map_err(|error| Error::Invalid { errors: vec![error] })?;
     core.passwords.hash(password).await
+}
+
+/// The person who calls.
+///
+/// # Errors
+/// 403 `person_only` for an API key.
+pub async fn caller(ctx: &Ctx) -> Result<Model> {
+    let Actor::User { id } = ctx.actor else {
+        return Err(Error::denied("person_only", "An API key may not do this: sign in."));
+    };
+    let db = ctx.core.db.system(Reason::People);
+    by_id(db.connection(), id).await?.ok_or_else(|| Error::not_found("user"))
+}
+
+/// Guesses are counted with those of signing in.
+///
+/// # Errors
+/// 422 at `pointer`; 429 `sign_in_attempts`.
+pub async fn require_password(
+    core: &Core,
+    user: &Model,
+    password: SecretString,
+    pointer: &str,
+) -> Result<()> {
+    let attempt = core.sign_ins.attempt(&user.email, None).await?;
+    match core.passwords.verify(password, user.password_hash.as_deref()).await {
+        Ok(true) => {
+            attempt.succeeded().await;
+            Ok(())
+        }
+        Ok(false) => Err(Error::invalid(pointer, "wrong_password", "This is not your password.")),
+        Err(error) => {
+            attempt.give_back().await;
+            Err(error)
+        }
+    }
+}
+
+pub async fn set_password(tx: &SystemTx, user: Uuid, hash: &str, now: DateTime<Utc>) -> Result<()> {
+    let sql = "UPDATE app_user SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    tx.execute(sql, vec![user.into(), hash.into(), now.into()]).await?;
+    Ok(())
+}
+
+/// From now on; one that was verified before stays so.
+pub async fn set_verified(tx: &SystemTx, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+    let sql = "UPDATE app_user SET email_verified_at = $2, updated_at = $2
+        WHERE id = $1 AND email_verified_at IS NULL";
+    tx.execute(sql, vec![user.into(), now.into()]).await?;
+    Ok(())
 }
 
 #[cfg(test)]

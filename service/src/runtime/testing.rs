@@ -41,6 +41,8 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         engine: EngineSettings { concurrency: 0, ..EngineSettings::default() },
         egress: crate::egress::Policy::default(),
         model_silence: std::time::Duration::from_secs(120),
+        public_url: "https://console.example.com".parse().unwrap(),
+        mail: crate::notifications::mails::MailSettings::default(),
         default_provider: None,
     };
     let world = World { ids: Ids::seeded(clock.clone(), 1), clock };

@@ -2,3 +2,4 @@ mod api_keys;
 mod memberships;
 mod sessions;
 mod tenants;
+mod verification_tokens;

@@ -39,6 +39,11 @@ impl Case {
             .unwrap_or_else(|| panic!("{} is not in the document", self.operation))
     }
 
+    /// Whether only administrators of the platform may.
+    pub fn is_of_platform(&self) -> bool {
+        self.of().permission.as_deref().is_some_and(|name| name.starts_with("platform:"))
+    }
+
     pub fn is_list(&self) -> bool {
         self.of().method == "GET" && self.operation.starts_with("list_")
     }
@@ -75,6 +80,7 @@ pub fn all() -> Vec<Case> {
         runs(),
         approvals(),
         governance(),
+        notifications(),
     ]
     .into_iter()
     .flatten()
@@ -93,6 +99,17 @@ fn identity() -> Vec<Case> {
             .with(json!({ "email": "@email", "password": "@password", "tenantId": "@tenant" })),
         case("refresh_session", &[]).with(json!({ "refreshToken": "@new:session", "tenantId": "@tenant" })),
         case("log_out", &[]).with(json!({ "refreshToken": "@new:session" })),
+        case("request_password_reset", &[]).with(json!({ "email": "@email" })),
+        case("reset_password", &[]).with(json!({ "token": "@new:reset-token", "password": "@password" })),
+        case("request_magic_link", &[]).with(json!({ "email": "@email" })),
+        case("sign_in_by_magic_link", &[])
+            .with(json!({ "token": "@new:magic-token", "tenantId": "@tenant" })),
+        case("verify_email", &[]).with(json!({ "token": "@new:verify-token", "password": "@password" })),
+        case("confirm_email_change", &[]).with(json!({ "token": "@new:change-token" })),
+        case("request_email_verification", &[]).takes(Takes::Person),
+        case("request_email_change", &[])
+            .with(json!({ "email": "new-#@example.com", "password": "@password" }))
+            .takes(Takes::Person),
         case("get_whoami", &[]),
         case("list_my_memberships", &[("cursor", "@cursor")]).takes(Takes::Person),
         of("accept_my_membership", "@me").takes(Takes::Person),
@@ -235,6 +252,10 @@ fn runs() -> Vec<Case> {
         case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
         case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
     ]
+}
+
+fn notifications() -> Vec<Case> {
+    vec![case("list_mails", &[("cursor", "@cursor")]), of("get_mail", "@mail")]
 }
 
 fn approvals() -> Vec<Case> {

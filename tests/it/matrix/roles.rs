@@ -10,15 +10,28 @@ use service::auth::permissions::{self, Needs, PermissionRow};
 use super::cases::{self, Case, Takes};
 use super::request::Request;
 use super::world::World;
-use crate::support::{Answer, App, Client, PASSWORD};
+use crate::support::{Answer, App, Client, people};
 
 /// Cases under way at once.
 const AT_ONCE: usize = 8;
 /// In the order of their power.
 const ROLES: [&str; 5] = ["VIEWER", "OPERATOR", "MANAGER", "ADMIN", "OWNER"];
 /// Open to the world; the document must agree.
-const PUBLIC: [&str; 7] =
-    ["get_jwks", "get_livez", "get_metrics", "get_readyz", "log_in", "log_out", "refresh_session"];
+const PUBLIC: [&str; 13] = [
+    "confirm_email_change",
+    "get_jwks",
+    "get_livez",
+    "get_metrics",
+    "get_readyz",
+    "log_in",
+    "log_out",
+    "refresh_session",
+    "request_magic_link",
+    "request_password_reset",
+    "reset_password",
+    "sign_in_by_magic_link",
+    "verify_email",
+];
 const AUTHENTICATED: &str = "authenticated";
 
 #[test]
@@ -105,14 +118,10 @@ async fn callers(app: &App) -> Vec<Caller> {
     callers
 }
 
-/// A person who accepted an invitation by signing in.
+/// A person who accepted an invitation by signing in, and proved their address.
 async fn member(app: &App, role: &str) -> Client {
     let email = format!("member-{}@acme.example.com", role.to_lowercase());
-    let invitation = json!({ "email": email, "role": role, "password": PASSWORD });
-    app.acme.owner.post("/v1/memberships", invitation).await.expect(201);
-    let anyone = app.anyone();
-    let login = anyone.post("/v1/auth/login", json!({ "email": email, "password": PASSWORD }));
-    anyone.with_token(login.await.expect(200)["accessToken"].as_str().unwrap())
+    people::verified(app, &app.acme.owner, &email, role).await
 }
 
 async fn revoked(app: &App) -> Client {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::support::{App, Backend, Client, PASSWORD};
+use crate::support::{App, Backend, Client, PASSWORD, people};
 
 /// Our own crates speak as loudly as they can; the database's statements are in it too.
 const LOUDEST: &str = "service=trace,api=trace,entity=trace,sqlx=debug";
@@ -134,6 +134,8 @@ async fn no_secret_comes_out(backend: Backend) {
     let tokens = app.anyone().post("/v1/auth/login", signed_in.clone()).await;
     let made = owner.post("/v1/api-keys", json!({ "name": "canary", "scopes": ["*"] })).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let member = "canary@example.com";
+    let mailed = people::token(&app, owner, member, "reset-token").await;
     let canaries = Canaries(vec![
         ("planted", PLANTED.to_owned()),
         ("password", PASSWORD.to_owned()),
@@ -143,6 +145,7 @@ async fn no_secret_comes_out(backend: Backend) {
         ("API key", text(&made.body["key"])),
         ("access token", text(&tokens.body["accessToken"])),
         ("refresh token", text(&tokens.body["refreshToken"])),
+        ("token in a mail", mailed.clone()),
     ]);
     assert_eq!(canaries.found_in(&made.text), ["API key"]);
     assert_eq!(canaries.found_in(&tokens.text), ["access token", "refresh token"]);
@@ -166,6 +169,18 @@ async fn no_secret_comes_out(backend: Backend) {
     let refresh = json!({ "refreshToken": tokens.body["refreshToken"] });
     app.anyone().post("/v1/auth/refresh", refresh.clone()).await.expect(200);
     seen.push(app.anyone().post("/v1/auth/refresh", refresh).await.text);
+    for (path, token) in [
+        ("/v1/auth/magic-link/sign-in", json!(mailed)),
+        ("/v1/auth/reset-password", json!([mailed])),
+        ("/v1/auth/reset-password", json!(format!("{mailed}x"))),
+        ("/v1/auth/reset-password", json!(mailed)),
+        ("/v1/auth/reset-password", json!(mailed)),
+    ] {
+        let body = json!({ "token": token, "password": PASSWORD });
+        let body = if path.ends_with("sign-in") { json!({ "token": token }) } else { body };
+        seen.push(app.anyone().post(path, body).await.text);
+    }
+    seen.push(app.admin.get("/v1/mails").await.text);
     seen.extend(use_credentials(&by_key).await);
     for path in [
         "/metrics",

@@ -6,16 +6,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::support::{App, Client, PASSWORD};
+use crate::support::{App, Client, PASSWORD, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 29] = [
     "tenant",
     "email",
     "password",
     "me",
     "session",
     "membership",
+    "mail",
+    "reset-token",
+    "magic-token",
+    "verify-token",
+    "change-token",
     "api-key",
     "integration",
     "secret",
@@ -118,6 +123,14 @@ impl<'a> World<'a> {
             "membership" => {
                 let email = format!("{name}@example.com");
                 self.create("/v1/memberships", json!({ "email": email, "role": "VIEWER" })).await
+            }
+            "mail" => {
+                let email = format!("{name}@example.com");
+                self.owner.post("/v1/auth/forgot-password", json!({ "email": email })).await.expect(202);
+                mails::newest(self.app, &email).await
+            }
+            "reset-token" | "magic-token" | "verify-token" | "change-token" => {
+                people::token(self.app, self.owner, &format!("{name}@example.com"), kind).await
             }
             "api-key" => {
                 self.create("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })).await

@@ -13,8 +13,17 @@ use secrecy::ExposeSecret as _;
 use crate::support::{Backend, fresh};
 
 /// Tables of the platform itself, whose rows belong to no tenant.
-const PLATFORM: [&str; 7] =
-    ["app_user", "engine_node", "refresh_token", "seaql_migrations", "session", "signing_key", "tenant"];
+const PLATFORM: [&str; 9] = [
+    "app_user",
+    "engine_node",
+    "mail",
+    "refresh_token",
+    "seaql_migrations",
+    "session",
+    "signing_key",
+    "tenant",
+    "verification_token",
+];
 
 #[derive(Debug, Default, PartialEq)]
 struct Table {
@@ -89,8 +98,9 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record;
-        identity: api_key app_user membership refresh_token session signing_key tenant;
+        identity: api_key app_user membership refresh_token session signing_key tenant verification_token;
         integrations: integration;
+        notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;
         usage: model_price;
     })

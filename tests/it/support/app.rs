@@ -13,6 +13,7 @@ use service::core::{Core, World};
 use service::egress;
 use service::engine::{EngineSettings, Executor, Running};
 use service::ids::Ids;
+use service::notifications::mails::MailSettings;
 use service::runtime::Runtime;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,8 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
         },
         egress: egress::Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Default::default() },
         model_silence: Duration::from_secs(60),
+        public_url: "https://console.example.com".parse().unwrap(),
+        mail: MailSettings::default(),
         default_provider: None,
     }
 }

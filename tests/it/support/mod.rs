@@ -5,8 +5,11 @@ mod browser;
 mod client;
 pub mod database;
 mod eventually;
+pub mod mails;
 pub mod model_server;
+pub mod people;
 pub mod process;
+pub mod smtp;
 mod tenant;
 
 pub use app::{App, PASSWORD, first_tenant};

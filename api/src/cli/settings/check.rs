@@ -7,6 +7,7 @@ use service::config::{Config, DefaultProvider};
 use service::db::DatabaseConfig;
 use service::egress::{self, EgressError};
 use service::engine::EngineSettings;
+use service::notifications::mails::{self, MailSettings};
 use url::Url;
 
 use super::Settings;
@@ -48,8 +49,23 @@ impl Settings {
             },
             egress: self.egress(),
             model_silence: seconds(self.model_idle_seconds),
+            public_url: self.public_address()?,
+            mail: self.mail(),
             default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
         })
+    }
+
+    fn public_address(&self) -> Result<Url, Failure> {
+        Ok(match &self.public_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{}", self.bind))?,
+        })
+    }
+
+    fn mail(&self) -> MailSettings {
+        let from = self.mail_from.clone();
+        let from = from.unwrap_or_else(|| MailSettings::default().from);
+        MailSettings { from, smtp_url: self.smtp_url.clone() }
     }
 
     fn egress(&self) -> egress::Policy {
@@ -145,6 +161,30 @@ impl Settings {
                 format!("OPENAI_BASE_URL: {error} Set an https:// or http:// URL without credentials in it."),
             ),
         }
+        if let Some(url) = &self.public_url {
+            let is_plain = url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none();
+            let here = ["localhost", "127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
+            refuse(
+                !is_plain || !(url.scheme() == "https" || (url.scheme() == "http" && here)),
+                "MC_PUBLIC_URL must be an https:// address without credentials, query or fragment, such as \
+                 https://console.example.com: links in mails carry tokens."
+                    .to_owned(),
+            );
+        }
+        if let Some(Err(fault)) = self.smtp_url.as_ref().map(mails::check_url) {
+            refuse(true, format!("MC_SMTP_URL {fault}."));
+        }
+        if let Some(Err(fault)) = self.mail_from.as_deref().map(mails::check_from) {
+            refuse(true, format!("MC_MAIL_FROM {fault}."));
+        }
+        refuse(
+            self.smtp_url.is_some() && (self.mail_from.is_none() || self.public_url.is_none()),
+            "MC_SMTP_URL is set: set MC_MAIL_FROM to the sender and MC_PUBLIC_URL to where links lead as well."
+                .to_owned(),
+        );
         for origin in &self.cors_origins {
             let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             refuse(
@@ -194,6 +234,13 @@ mod tests {
             (&["--openai-base-url=http://10.0.0.7/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
             (&["--trusted-proxies=0.0.0.0/0"][..], "MC_TRUSTED_PROXIES"),
             (&["--trusted-proxies=10.0.0.1,::/0"][..], "MC_TRUSTED_PROXIES"),
+            (&["--public-url=http://console.example.com"][..], "MC_PUBLIC_URL"),
+            (&["--public-url=https://user:secret@console.example.com"][..], "MC_PUBLIC_URL"),
+            (&["--public-url=javascript:alert(1)"][..], "MC_PUBLIC_URL"),
+            (&["--public-url=https://console.example.com/?next=https://evil.example"][..], "MC_PUBLIC_URL"),
+            (&["--smtp-url=smtp://mail.example.com"][..], "MC_SMTP_URL"),
+            (&["--smtp-url=smtps://mail.example.com"][..], "MC_MAIL_FROM"),
+            (&["--mail-from=nobody"][..], "MC_MAIL_FROM"),
             (&["--rate-limit=fast"][..], "600/60s"),
             (&["--trusted-proxies=everyone"][..], "10.0.0.0/8"),
         ] {
@@ -231,6 +278,7 @@ mod tests {
             "--master-key=canary1",
             "--admin-password=canary2",
             "--openai-api-key=canary3",
+            "--smtp-url=smtps://canary8:canary9@mail.example.com",
             "--openai-base-url=https://canary5:canary6@h/v1?key=canary7",
         ];
         let all = ["mission-control", "--database-url=postgres://u:canary4@h/d"].into_iter().chain(secrets);

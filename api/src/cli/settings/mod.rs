@@ -86,6 +86,15 @@ pub struct Settings {
     /// Private hosts that tools and providers may call, as in `localhost:11434,models.internal`.
     #[arg(long, env = "MC_ALLOW_PRIVATE_HOSTS", value_delimiter = ',', global = true)]
     pub allow_private_hosts: Vec<String>,
+    /// Where people reach the console, as in `https://console.example.com`: links in mails begin with it.
+    #[arg(long, env = "MC_PUBLIC_URL", global = true)]
+    pub public_url: Option<Url>,
+    /// `smtps://USER:PASSWORD@HOST` or `smtp://HOST?tls=required`; without it mails are kept at /v1/mails.
+    #[arg(long, env = "MC_SMTP_URL", hide_env_values = true, global = true)]
+    pub smtp_url: Option<SecretString>,
+    /// The sender of mails, as in `Mission Control <no-reply@example.com>`.
+    #[arg(long, env = "MC_MAIL_FROM", global = true)]
+    pub mail_from: Option<String>,
     /// Web origins that may call the API, as in `https://console.example.com`.
     #[arg(long, env = "MC_CORS_ORIGINS", value_delimiter = ',', global = true)]
     pub cors_origins: Vec<String>,

@@ -7,6 +7,7 @@ mod memberships;
 mod sessions;
 mod tenant;
 mod tenants;
+mod verification_tokens;
 mod whoami;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -14,6 +15,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(sessions::routes)
+        .configure(verification_tokens::routes)
         .configure(jwks::routes)
         .configure(whoami::routes)
         .configure(me::routes)

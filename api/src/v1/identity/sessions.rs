@@ -32,10 +32,14 @@ pub fn routes(config: &mut ServiceConfig) {
 )]
 #[post("/v1/auth/login")]
 async fn login(public: Public, request: HttpRequest, Json(login): Json<Login>) -> Answer {
-    let name = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let name = name.map(str::to_owned);
-    let tokens = public.run(async move |core, info| sessions::login(&core, login, name, &info).await);
+    let device = device(&request);
+    let tokens = public.run(async move |core, info| sessions::login(&core, login, device, &info).await);
     answer::ok(&tokens.await?)
+}
+
+/// What a request to sign in comes from.
+pub(super) fn device(request: &HttpRequest) -> Option<String> {
+    request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 /// Refresh the tokens

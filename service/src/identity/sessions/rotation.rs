@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::identity::{refresh_token, session};
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use secrecy::SecretString;
@@ -48,6 +48,8 @@ const COUNT_USED: &str =
     "SELECT COUNT(*) AS used FROM refresh_token WHERE session_id = $1 AND used_at IS NOT NULL";
 const END: &str = "UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL
     RETURNING user_id, tenant_id";
+const END_OTHERS: &str =
+    "UPDATE session SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL AND id <> $2";
 
 /// A new session and its first refresh token.
 pub async fn start(
@@ -155,6 +157,13 @@ pub async fn end(core: &Core, session: Uuid, why: &str, request: &RequestInfo) -
     }
     tx.commit().await?;
     core.principals.clear();
+    Ok(())
+}
+
+/// Ends a person's sessions but the one named, within the transaction that takes their reason away.
+/// Clear the cached principals after its commit.
+pub async fn end_all(tx: &SystemTx, user: Uuid, but: Option<Uuid>, now: DateTime<Utc>) -> Result<()> {
+    tx.execute(END_OTHERS, vec![user.into(), but.unwrap_or_default().into(), now.into()]).await?;
     Ok(())
 }
 

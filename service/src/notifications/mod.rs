@@ -1,0 +1,3 @@
+//! What people are told outside of an answer.
+
+pub mod mails;
