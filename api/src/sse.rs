@@ -29,6 +29,23 @@ const BUFFERED: usize = 64;
 /// A reader that takes nothing for so long is dropped; it may resume from its last id.
 const STALLED: Duration = Duration::from_secs(30);
 
+/// Whether the caller accepts a stream.
+pub fn is_wanted(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+/// The number of the last event that the caller saw, where events are numbered.
+///
+/// # Errors
+/// 422 at `Last-Event-ID`.
+pub fn last_event_id(request: &HttpRequest) -> Result<Option<i64>, Error> {
+    let Some(last) = request.headers().get("Last-Event-ID") else { return Ok(None) };
+    let number = last.to_str().ok().and_then(|last| last.parse().ok());
+    let wrong = || Error::invalid("Last-Event-ID", "range", "must be the id of an event of this stream");
+    number.map(Some).ok_or_else(wrong)
+}
+
 /// One event. `data` may have several lines; `id` and `event` have one.
 pub struct Event {
     pub id: Option<String>,

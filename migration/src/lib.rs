@@ -9,6 +9,7 @@ mod m20261123_000002_agents;
 mod m20261123_000003_tasks;
 mod m20261123_000004_usage_governance;
 mod m20261124_000010_audit;
+mod m20261124_000011_retention;
 mod m20261124_000020_people;
 
 use sea_orm_migration::MigrationTrait;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_tasks::Migration),
             Box::new(m20261123_000004_usage_governance::Migration),
             Box::new(m20261124_000010_audit::Migration),
+            Box::new(m20261124_000011_retention::Migration),
             Box::new(m20261124_000020_people::Migration),
         ]
     }

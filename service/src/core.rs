@@ -17,6 +17,7 @@ use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Refusals;
+use crate::governance::tenant_retention::Rounds;
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::notifications::mails::Smtp;
@@ -41,6 +42,7 @@ pub struct Parts {
     pub principals: PrincipalCache,
     pub last_used: LastUsed,
     pub refusals: Refusals,
+    pub retention: Rounds,
     pub egress: Egress,
     /// None where no server is configured.
     pub smtp: Option<Smtp>,
@@ -89,6 +91,7 @@ impl Core {
             principals: PrincipalCache::new(&clock),
             last_used: LastUsed::default(),
             refusals: Refusals::default(),
+            retention: Rounds::default(),
             egress: Egress::new(config.egress.clone(), clock.clone())?,
             smtp: Smtp::new(&config.mail)?,
             schemas: SchemaCache::default(),

@@ -17,6 +17,8 @@ const TAGS: &[(&str, &str)] = &[
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Mails", "The outbox of this installation."),
+    ("Team activity", "Who did what, in sentences, as pages and as a stream."),
+    ("Retention and privacy", "How long data is kept, and what a person may ask of it."),
     ("Operations", "Health and metrics of this server."),
 ];
 

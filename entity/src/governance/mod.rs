@@ -3,3 +3,4 @@
 pub mod audit_chain;
 pub mod audit_log;
 pub mod idempotency_record;
+pub mod retention_policy;

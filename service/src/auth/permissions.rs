@@ -111,6 +111,9 @@ permissions! {
     audit_logs "audit-logs" {
         Read "read" Admin "Read, verify and export the audit log."
     }
+    team_activity_logs "team-activity-logs" {
+        Read "read" Viewer "Read and follow what the team does."
+    }
     platform "platform" {
         Tenants "tenants" PlatformAdmin "Create, read and change any tenant."
         Mails "mails" PlatformAdmin "List and read the mails of this installation."

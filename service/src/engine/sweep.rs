@@ -11,6 +11,7 @@ use super::transitions;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
+use crate::governance::tenant_retention;
 
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -35,6 +36,10 @@ pub async fn sweep(core: &Core) -> Result<()> {
                 break;
             }
         }
+    }
+    // Late removal makes no run late.
+    if let Err(error) = tenant_retention::sweep(core).await {
+        tracing::warn!(%error, "retention could not be applied");
     }
     for _ in 0..MOST_BATCHES {
         let tx = core.db.system(Reason::Engine).begin().await?;

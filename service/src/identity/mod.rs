@@ -6,7 +6,7 @@ pub mod memberships;
 pub mod operator;
 pub mod sessions;
 pub mod tenants;
-mod users;
+pub(crate) mod users;
 pub mod verification_tokens;
 pub mod whoami;
 

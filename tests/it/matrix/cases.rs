@@ -276,5 +276,10 @@ fn governance() -> Vec<Case> {
         case("export_audit_logs", &[]),
         case("get_audit_checkpoint", &[]),
         of("get_audit_log", "@audit"),
+        case("list_team_activity_logs", &[("cursor", "@cursor")]),
+        case("list_team_activity_logs", &[("userId", "@user")]),
+        case("list_team_activity_logs", &[("resourceId", "@agent")]),
+        case("get_tenant_retention", &[]),
+        case("update_tenant_retention", &[]).with(json!({ "runsDays": 30 })),
     ]
 }

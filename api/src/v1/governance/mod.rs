@@ -1,9 +1,14 @@
 //! What is recorded about calls.
 
 mod audit_logs;
+mod team_activity_logs;
+mod tenant_retention;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.configure(audit_logs::routes);
+    config
+        .configure(audit_logs::routes)
+        .configure(team_activity_logs::routes)
+        .configure(tenant_retention::routes);
 }

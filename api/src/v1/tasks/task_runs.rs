@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, get, http::header, post};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use service::auth::permissions::task_runs::{Cancel, Read, Retry, Write};
@@ -252,25 +252,18 @@ async fn list_run_events(
     Path(id): Path<Uuid>,
     Query(mut filter): Query<EventFilter>,
 ) -> Result<HttpResponse, HttpError> {
-    if !wants_stream(&request) {
+    if !sse::is_wanted(&request) {
         let page = caller.run(async move |ctx| task_runs::list_events(&ctx, id, &filter).await).await?;
         return answer::ok(&page);
     }
-    if let Some(last) = request.headers().get("Last-Event-ID") {
-        let seq = last.to_str().ok().and_then(|last| last.parse().ok());
-        let wrong = || Error::invalid("Last-Event-ID", "range", "must be the id of an event of this stream");
-        filter.after = Some(seq.ok_or_else(wrong)?);
+    if let Some(last) = sse::last_event_id(&request)? {
+        filter.after = Some(last);
     }
     sse::stream(&request, caller, async move |ctx| {
         let events = task_runs::follow(ctx, id, filter).await?;
         Ok(events.map(|event| event.and_then(sent)))
     })
     .await
-}
-
-fn wants_stream(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
 fn sent(event: RunEventView) -> Result<sse::Event, Error> {

@@ -48,9 +48,10 @@ impl Change {
         Self { old: Some(shown(json(view))), ..Self::of::<E>(id) }
     }
 
-    /// Keeps the members that differ.
+    /// Keeps the members that differ, and the name, so that people know what it was.
     pub fn updated<E: TenantOwned>(id: Uuid, old: &impl Serialize, new: &impl Serialize) -> Self {
         let (mut old, mut new) = (json(old), json(new));
+        let name = new.get("name").cloned();
         if let (Value::Object(old), Value::Object(new)) = (&mut old, &mut new) {
             old.retain(|name, value| {
                 new.get(name) != Some(value) && !UNTOLD.contains(&name.as_str()) || {
@@ -59,6 +60,7 @@ impl Change {
                 }
             });
             new.retain(|name, _| !UNTOLD.contains(&name.as_str()));
+            name.map(|name| new.insert("name".to_owned(), name));
         }
         Self { old: Some(shown(old)), ..Self::of::<E>(id).with(new) }
     }
