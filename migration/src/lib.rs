@@ -10,6 +10,7 @@ mod m20261123_000003_tasks;
 mod m20261123_000004_usage_governance;
 mod m20261124_000010_audit;
 mod m20261124_000011_retention;
+mod m20261124_000012_privacy;
 mod m20261124_000020_people;
 
 use sea_orm_migration::MigrationTrait;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_usage_governance::Migration),
             Box::new(m20261124_000010_audit::Migration),
             Box::new(m20261124_000011_retention::Migration),
+            Box::new(m20261124_000012_privacy::Migration),
             Box::new(m20261124_000020_people::Migration),
         ]
     }

@@ -31,8 +31,9 @@ CREATE TABLE audit_log (
     resource TEXT,
     resource_id UUID,
     request_id TEXT NOT NULL,
-    salt BYTEA,
+    ip_salt BYTEA,
     ip_address TEXT,
+    data_salt BYTEA,
     old_data TEXT,
     new_data TEXT,
     detail_hash BYTEA NOT NULL,
@@ -47,7 +48,7 @@ CREATE INDEX audit_log_of_user ON audit_log (tenant_id, user_id, id) WHERE user_
     guards: GUARDS
 );
 
-/// Only what the detail's hash stands for may go: salt, address, old and new data, all of it at once.
+/// Only what the detail's hashes stand for may go: the address with its salt, old and new data with theirs.
 const CHANGES: &str = "NEW.tenant_id IS DISTINCT FROM OLD.tenant_id OR NEW.id IS DISTINCT FROM OLD.id \
     OR NEW.number IS DISTINCT FROM OLD.number OR NEW.actor IS DISTINCT FROM OLD.actor \
     OR NEW.user_id IS DISTINCT FROM OLD.user_id OR NEW.action IS DISTINCT FROM OLD.action \
@@ -55,7 +56,11 @@ const CHANGES: &str = "NEW.tenant_id IS DISTINCT FROM OLD.tenant_id OR NEW.id IS
     OR NEW.resource IS DISTINCT FROM OLD.resource OR NEW.resource_id IS DISTINCT FROM OLD.resource_id \
     OR NEW.request_id IS DISTINCT FROM OLD.request_id OR NEW.detail_hash IS DISTINCT FROM OLD.detail_hash \
     OR NEW.hash IS DISTINCT FROM OLD.hash OR NEW.created_at IS DISTINCT FROM OLD.created_at \
-    OR NEW.salt IS NOT NULL OR NEW.ip_address IS NOT NULL OR NEW.old_data IS NOT NULL OR NEW.new_data IS NOT NULL";
+    OR NOT ((NEW.ip_salt IS NULL AND NEW.ip_address IS NULL) \
+        OR (NEW.ip_salt IS NOT DISTINCT FROM OLD.ip_salt AND NEW.ip_address IS NOT DISTINCT FROM OLD.ip_address)) \
+    OR NOT ((NEW.data_salt IS NULL AND NEW.old_data IS NULL AND NEW.new_data IS NULL) \
+        OR (NEW.data_salt IS NOT DISTINCT FROM OLD.data_salt AND NEW.old_data IS NOT DISTINCT FROM OLD.old_data \
+            AND NEW.new_data IS NOT DISTINCT FROM OLD.new_data))";
 
 const NOT_PASSED: &str = "NOT EXISTS (SELECT 1 FROM audit_chain c \
     WHERE c.tenant_id = OLD.tenant_id AND c.anchor_number >= OLD.number)";

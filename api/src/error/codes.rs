@@ -61,6 +61,8 @@ pub const CODES: &[CodeRow] = &[
     row("already_exists", 409, "Another resource with these values exists."),
     row("in_use", 409, "Others refer to the resource, or what it refers to is gone."),
     row("not_retryable", 409, "The run's finished steps decide its failure: replay it instead."),
+    row("still_member", 409, "The person belongs to the tenant: their data cannot be erased yet."),
+    row("not_exportable", 409, "The privacy request asks to erase."),
     row("target_gone", 409, "What the run was for was deleted: it cannot be replayed."),
     row("name_taken", 409, "Another resource of the tenant has this name."),
     row("slug_taken", 409, "Another resource has this slug."),

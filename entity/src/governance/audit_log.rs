@@ -31,11 +31,13 @@ pub struct Model {
     pub resource: Option<String>,
     pub resource_id: Option<Uuid>,
     pub request_id: String,
-    pub salt: Option<Vec<u8>>,
+    pub ip_salt: Option<Vec<u8>>,
     pub ip_address: Option<String>,
+    pub data_salt: Option<Vec<u8>>,
     /// JSON text: its bytes are hashed, so the database must not rewrite them.
     pub old_data: Option<String>,
     pub new_data: Option<String>,
+    /// Of the address, then of the data.
     pub detail_hash: Vec<u8>,
     pub hash: Vec<u8>,
     pub created_at: DateTimeUtc,

@@ -111,6 +111,10 @@ permissions! {
     audit_logs "audit-logs" {
         Read "read" Admin "Read, verify and export the audit log."
     }
+    privacy_requests "privacy-requests" {
+        Read "read" Admin "List and read privacy requests and their receipts."
+        Write "write" Admin "Export and erase what the tenant has of a person."
+    }
     team_activity_logs "team-activity-logs" {
         Read "read" Viewer "Read and follow what the team does."
     }

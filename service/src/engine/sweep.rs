@@ -11,7 +11,7 @@ use super::transitions;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
-use crate::governance::tenant_retention;
+use crate::governance::{privacy_requests, tenant_retention};
 
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -40,6 +40,9 @@ pub async fn sweep(core: &Core) -> Result<()> {
     // Late removal makes no run late.
     if let Err(error) = tenant_retention::sweep(core).await {
         tracing::warn!(%error, "retention could not be applied");
+    }
+    if let Err(error) = privacy_requests::sweep(core).await {
+        tracing::warn!(%error, "erasures could not go on");
     }
     for _ in 0..MOST_BATCHES {
         let tx = core.db.system(Reason::Engine).begin().await?;

@@ -68,7 +68,7 @@ pub struct AuditLogView {
     #[schema(required, example = "192.0.2.7")]
     pub ip_address: Option<String>,
     pub request_id: String,
-    /// Whether address, old and new data were erased; the chain still holds.
+    /// Whether old and new data were erased; the chain still holds. An address may be erased alone.
     pub erased: bool,
     /// SHA-256 over the row and the hash before it, in hex.
     pub hash: String,
@@ -91,8 +91,9 @@ impl From<Model> for AuditLogView {
             resource,
             resource_id,
             request_id,
-            salt,
+            ip_salt: _,
             ip_address,
+            data_salt,
             old_data,
             new_data,
             detail_hash: _,
@@ -114,7 +115,7 @@ impl From<Model> for AuditLogView {
             new_data: json(new_data),
             ip_address,
             request_id,
-            erased: salt.is_none(),
+            erased: data_salt.is_none(),
             hash: chain::hex(&hash),
             created_at,
         }

@@ -124,7 +124,7 @@ on_both! {
         let first = lines("?limit=2").await;
         let rest = lines(&format!("?after={}", first[1]["number"])).await;
         assert_eq!([first, rest].concat(), all);
-        assert!(all.iter().all(|row| row["tenantId"] == app.acme.id.as_str() && row["salt"].is_string()));
+        assert!(all.iter().all(|row| row["tenantId"] == app.acme.id.as_str() && row["ipSalt"].is_string() && row["dataSalt"].is_string()));
         app.acme.owner.get("/v1/audit-logs/export?limit=0").await.problem(422);
     }
 

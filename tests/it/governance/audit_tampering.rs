@@ -45,7 +45,10 @@ on_both! {
             "UPDATE audit_log SET action = 'x'",
             "UPDATE audit_log SET new_data = '{}'",
             "UPDATE audit_log SET new_data = NULL",
-            "UPDATE audit_log SET salt = NULL, ip_address = NULL, old_data = NULL, new_data = NULL, actor = 'x'",
+            "UPDATE audit_log SET data_salt = NULL, old_data = NULL, new_data = NULL, actor = 'x'",
+            "UPDATE audit_log SET data_salt = NULL",
+            "UPDATE audit_log SET ip_salt = NULL",
+            "UPDATE audit_log SET ip_address = '::1'",
             "DELETE FROM audit_log",
             "DELETE FROM audit_chain",
             "UPDATE audit_chain SET number = number - 1",
@@ -60,7 +63,7 @@ on_both! {
 
     async fn detail_may_be_erased_and_the_chain_holds(app: App) {
         some_rows(&app).await;
-        let erase = "UPDATE audit_log SET salt = NULL, ip_address = NULL, old_data = NULL, new_data = NULL WHERE number = 2";
+        let erase = "UPDATE audit_log SET ip_salt = NULL, ip_address = NULL, data_salt = NULL, old_data = NULL, new_data = NULL WHERE number = 2";
         execute(&app, erase).await.unwrap();
         let verified = verified(&app, "").await;
         assert_eq!((&verified["intact"], &verified["erased"]), (&json!(true), &json!(1)));

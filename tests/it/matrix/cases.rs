@@ -279,6 +279,11 @@ fn governance() -> Vec<Case> {
         case("list_team_activity_logs", &[("cursor", "@cursor")]),
         case("list_team_activity_logs", &[("userId", "@user")]),
         case("list_team_activity_logs", &[("resourceId", "@agent")]),
+        case("list_privacy_requests", &[("cursor", "@cursor")]),
+        case("list_privacy_requests", &[("userId", "@user")]),
+        case("create_privacy_request", &[]).with(json!({ "kind": "EXPORT", "userId": "@user" })),
+        of("get_privacy_request", "@privacy"),
+        of("export_privacy_request", "@privacy"),
         case("get_tenant_retention", &[]),
         case("update_tenant_retention", &[]).with(json!({ "runsDays": 30 })),
     ]

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::support::{App, Client, PASSWORD, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 29] = [
+pub const KINDS: [&str; 30] = [
     "tenant",
     "email",
     "password",
@@ -39,6 +39,7 @@ pub const KINDS: [&str; 29] = [
     "approval",
     "user",
     "audit",
+    "privacy",
 ];
 
 pub struct World<'a> {
@@ -68,9 +69,17 @@ impl<'a> World<'a> {
         for kind in KINDS {
             world.kept(kind).await;
         }
-        for kind in
-            ["membership", "api-key", "integration", "price", "agent", "tool", "definition", "approval"]
-        {
+        for kind in [
+            "membership",
+            "api-key",
+            "integration",
+            "price",
+            "agent",
+            "tool",
+            "definition",
+            "approval",
+            "privacy",
+        ] {
             world.make(kind).await;
         }
         let owner = json!({ "email": tenant.owner_email });
@@ -115,6 +124,10 @@ impl<'a> World<'a> {
                 text(&all.find(|row| row["tenant"]["id"] == self.tenant).unwrap()["id"])
             }
             "user" => text(&self.owner.get("/v1/whoami").await.expect(200)["user"]["id"]),
+            "privacy" => {
+                let body = json!({ "kind": "EXPORT", "userId": self.kept("user").await });
+                self.create("/v1/privacy-requests", body).await
+            }
             "audit" => text(&self.owner.get("/v1/audit-logs").await.expect(200)["data"][0]["id"]),
             "session" => {
                 let login = json!({ "email": self.email, "password": PASSWORD, "tenantId": self.tenant });

@@ -4,6 +4,7 @@
 mod crates;
 mod floors;
 mod openapi;
+mod personal_data;
 mod places;
 mod schema;
 mod sources;

@@ -1,6 +1,7 @@
 //! What is recorded about calls.
 
 mod audit_logs;
+mod privacy_requests;
 mod team_activity_logs;
 mod tenant_retention;
 
@@ -10,5 +11,6 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(audit_logs::routes)
         .configure(team_activity_logs::routes)
+        .configure(privacy_requests::routes)
         .configure(tenant_retention::routes);
 }

@@ -1,15 +1,15 @@
 //! The hashes of a tenant's audit log. Anybody who has the rows can compute them:
 //!
 //! ```text
-//! detailHash = SHA-256(salt ‖ json([ipAddress, oldData, newData]))
+//! detailHash = SHA-256(ipSalt ‖ json([ipAddress])) ‖ SHA-256(dataSalt ‖ json([oldData, newData]))
 //! hash       = SHA-256(previous hash ‖ json([1, tenantId, number, id, createdAt, actor, userId, action,
 //!              outcome, code, resource, resourceId, requestId, hex(detailHash)]))
 //! ```
 //!
 //! `json` is JSON without blanks; absent is `null`, old and new data are the stored JSON *texts*, and
 //! times are RFC 3339 in UTC with `+00:00` and as many digits as needed (0, 3 or 6). Before the first
-//! row stand 32 zero bytes. A row that was erased has lost its salt and what the detail's hash was
-//! made of, and keeps that hash: nothing can be put in its place.
+//! row stand 32 zero bytes. A row whose address or data was erased has lost its salt as well, and keeps
+//! the hash: nothing can be put in their place, and nobody can find out by guessing what it was.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use entity::governance::audit_log::{AuditOutcome, Model};
@@ -23,12 +23,15 @@ pub const START: Hash = [0; 32];
 pub const SALT_BYTES: usize = 16;
 const VERSION: u8 = 1;
 
-/// Of what may be erased.
-pub fn detail_hash(salt: &[u8], ip: Option<&str>, old: Option<&str>, new: Option<&str>) -> Hash {
-    digest(salt, &(ip, old, new))
+pub fn ip_hash(salt: &[u8], ip: Option<&str>) -> Hash {
+    digest(salt, &(ip,))
 }
 
-/// Of the row behind `previous`, whose detail's hash it takes as given.
+pub fn data_hash(salt: &[u8], old: Option<&str>, new: Option<&str>) -> Hash {
+    digest(salt, &(old, new))
+}
+
+/// Of the row behind `previous`, whose detail's hashes it takes as given.
 pub fn row_hash(previous: &[u8], row: &Model) -> Hash {
     let outcome = match row.outcome {
         AuditOutcome::Succeeded => "SUCCEEDED",

@@ -56,9 +56,12 @@ pub struct AuditExportRow {
     /// JSON as the text that was hashed.
     #[schema(required)]
     pub new_data: Option<String>,
-    /// In hex; null where the detail was erased.
+    /// In hex; null where the address was erased.
     #[schema(required)]
-    pub salt: Option<String>,
+    pub ip_salt: Option<String>,
+    /// In hex; null where old and new data were erased.
+    #[schema(required)]
+    pub data_salt: Option<String>,
     /// In hex.
     pub detail_hash: String,
     /// In hex.
@@ -79,8 +82,9 @@ impl From<Model> for AuditExportRow {
             resource,
             resource_id,
             request_id,
-            salt,
+            ip_salt,
             ip_address,
+            data_salt,
             old_data,
             new_data,
             detail_hash,
@@ -103,7 +107,8 @@ impl From<Model> for AuditExportRow {
             ip_address,
             old_data,
             new_data,
-            salt: salt.as_deref().map(hex),
+            ip_salt: ip_salt.as_deref().map(hex),
+            data_salt: data_salt.as_deref().map(hex),
             detail_hash: hex(&detail_hash),
             hash: hex(&hash),
         }

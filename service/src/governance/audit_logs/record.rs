@@ -8,7 +8,7 @@ use sea_orm::{ActiveEnum as _, ConnectionTrait, DbErr, Statement, Value};
 use uuid::Uuid;
 
 use super::Change;
-use super::chain::{self, Hash, SALT_BYTES};
+use super::chain::{self, SALT_BYTES};
 use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx};
@@ -147,11 +147,13 @@ async fn end_of_chain(
 fn row(core: &Core, entry: Entry, number: i64, previous: &[u8]) -> Result<Model> {
     let Entry { tenant, actor, user, action, code, request_id, ip, change } = entry;
     let Change { resource, id: resource_id, old, new } = change;
-    let mut salt = [0; SALT_BYTES];
-    core.ids.fill(&mut salt);
+    let (mut ip_salt, mut data_salt) = ([0; SALT_BYTES], [0; SALT_BYTES]);
+    core.ids.fill(&mut ip_salt);
+    core.ids.fill(&mut data_salt);
     let ip = ip.map(|ip| ip.to_string());
     let (old, new) = (old.map(|old| old.to_string()), new.map(|new| new.to_string()));
-    let detail: Hash = chain::detail_hash(&salt, ip.as_deref(), old.as_deref(), new.as_deref());
+    let ip_hash = chain::ip_hash(&ip_salt, ip.as_deref());
+    let data_hash = chain::data_hash(&data_salt, old.as_deref(), new.as_deref());
     let mut row = Model {
         tenant_id: tenant,
         id: core.ids.next(),
@@ -164,11 +166,12 @@ fn row(core: &Core, entry: Entry, number: i64, previous: &[u8]) -> Result<Model>
         resource,
         resource_id,
         request_id,
-        salt: Some(salt.to_vec()),
+        ip_salt: Some(ip_salt.to_vec()),
         ip_address: ip,
+        data_salt: Some(data_salt.to_vec()),
         old_data: old,
         new_data: new,
-        detail_hash: detail.to_vec(),
+        detail_hash: [ip_hash, data_hash].concat(),
         hash: Vec::new(),
         created_at: core.clock.now(),
     };
@@ -178,8 +181,8 @@ fn row(core: &Core, entry: Entry, number: i64, previous: &[u8]) -> Result<Model>
 
 async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
     let sql = "INSERT INTO audit_log (tenant_id, id, number, actor, user_id, action, outcome, code, resource, \
-         resource_id, request_id, salt, ip_address, old_data, new_data, detail_hash, hash, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+         resource_id, request_id, ip_salt, ip_address, data_salt, old_data, new_data, detail_hash, hash, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let values = vec![
         row.tenant_id.into(),
         row.id.into(),
@@ -192,8 +195,9 @@ async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Result<(), Db
         row.resource.into(),
         row.resource_id.into(),
         row.request_id.into(),
-        row.salt.into(),
+        row.ip_salt.into(),
         row.ip_address.into(),
+        row.data_salt.into(),
         row.old_data.into(),
         row.new_data.into(),
         row.detail_hash.into(),

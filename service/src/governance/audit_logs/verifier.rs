@@ -43,7 +43,7 @@ pub struct Verifier {
     /// A link that was kept outside, to be met on the way.
     checkpoint: Option<Link>,
     pub rows: u64,
-    /// Rows whose detail was erased.
+    /// Rows whose address or data was erased.
     pub erased: u64,
 }
 
@@ -68,14 +68,21 @@ impl Verifier {
             return broken(Fault::Missing);
         }
         let (ip, old, new) = (row.ip_address.as_deref(), row.old_data.as_deref(), row.new_data.as_deref());
-        match &row.salt {
-            Some(salt) if chain::detail_hash(salt, ip, old, new)[..] != row.detail_hash[..] => {
-                return broken(Fault::DetailChanged);
-            }
-            None if ip.is_some() || old.is_some() || new.is_some() => return broken(Fault::DetailChanged),
-            None => self.erased += 1,
-            Some(_) => {}
+        let Some((of_ip, of_data)) = row.detail_hash.split_at_checked(32) else {
+            return broken(Fault::DetailChanged);
+        };
+        let ip_fits = match &row.ip_salt {
+            Some(salt) => chain::ip_hash(salt, ip)[..] == *of_ip,
+            None => ip.is_none(),
+        };
+        let data_fits = match &row.data_salt {
+            Some(salt) => chain::data_hash(salt, old, new)[..] == *of_data,
+            None => old.is_none() && new.is_none(),
+        };
+        if !ip_fits || !data_fits {
+            return broken(Fault::DetailChanged);
         }
+        self.erased += u64::from(row.ip_salt.is_none() || row.data_salt.is_none());
         if chain::row_hash(&self.at.hash, row)[..] != row.hash[..] {
             return broken(Fault::HashWrong);
         }

@@ -45,7 +45,7 @@ pub struct AuditVerification {
     pub verified: i64,
     /// How many rows fit.
     pub rows: u64,
-    /// How many of them have lost their personal detail.
+    /// How many of them have lost their address or data.
     pub erased: u64,
     /// Whether the end of the chain was reached; else go on behind `verified`.
     pub complete: bool,

@@ -32,7 +32,7 @@ impl Dice {
     fn row(&self, number: i64) -> Model {
         let mut salt = [0; chain::SALT_BYTES];
         self.0.fill(&mut salt);
-        let erased = self.below(8) == 0;
+        let (no_ip, no_data) = (self.below(8) == 0, self.below(8) == 0);
         Model {
             tenant_id: Uuid::from_u128(7),
             id: self.0.next(),
@@ -45,11 +45,12 @@ impl Dice {
             resource: self.maybe(),
             resource_id: (self.below(2) == 0).then(|| self.0.next()),
             request_id: self.text(),
-            salt: (!erased).then(|| salt.to_vec()),
-            ip_address: self.maybe().filter(|_| !erased),
-            old_data: self.maybe().filter(|_| !erased),
-            new_data: self.maybe().filter(|_| !erased),
-            detail_hash: salt.repeat(2),
+            ip_salt: (!no_ip).then(|| salt.to_vec()),
+            ip_address: self.maybe().filter(|_| !no_ip),
+            data_salt: (!no_data).then(|| salt.to_vec()),
+            old_data: self.maybe().filter(|_| !no_data),
+            new_data: self.maybe().filter(|_| !no_data),
+            detail_hash: salt.repeat(4),
             hash: Vec::new(),
             created_at: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::microseconds(number * 1_001),
         }
@@ -65,10 +66,12 @@ fn seal(rows: &mut [Model], first: usize) {
     for at in first..rows.len() {
         let previous = at.checked_sub(1).map_or(chain::START.to_vec(), |before| rows[before].hash.clone());
         let row = &mut rows[at];
-        if let Some(salt) = &row.salt {
-            let (ip, old, new) = (&row.ip_address, &row.old_data, &row.new_data);
-            row.detail_hash =
-                chain::detail_hash(salt, ip.as_deref(), old.as_deref(), new.as_deref()).to_vec();
+        if let Some(salt) = &row.ip_salt {
+            row.detail_hash[..32].copy_from_slice(&chain::ip_hash(salt, row.ip_address.as_deref()));
+        }
+        if let Some(salt) = &row.data_salt {
+            let hash = chain::data_hash(salt, row.old_data.as_deref(), row.new_data.as_deref());
+            row.detail_hash[32..].copy_from_slice(&hash);
         }
         row.hash = chain::row_hash(&previous, row).to_vec();
     }
@@ -88,7 +91,7 @@ fn link(row: &Model) -> Link {
 /// Changes one field of the row into something else.
 fn change(row: &mut Model, dice: &Dice) {
     let other = |text: &mut Option<String>| *text = Some(text.take().unwrap_or_default() + "x");
-    match dice.below(17) {
+    match dice.below(18) {
         0 => row.tenant_id = Uuid::from_u128(8),
         1 => row.id = Uuid::from_u128(9),
         2 => row.number += 1,
@@ -109,10 +112,11 @@ fn change(row: &mut Model, dice: &Dice) {
         12 => other(&mut row.old_data),
         13 => other(&mut row.new_data),
         14 => row.created_at += TimeDelta::microseconds(1),
-        15 => row.salt = Some(row.salt.as_ref().map_or(vec![1], |_| vec![0; chain::SALT_BYTES])),
+        15 => row.ip_salt = Some(vec![0; chain::SALT_BYTES]),
+        16 => row.data_salt = Some(vec![0; chain::SALT_BYTES]),
         _ => {
             let at = dice.below(32);
-            if dice.below(2) == 0 { row.hash[at] ^= 1 } else { row.detail_hash[at] ^= 1 }
+            if dice.below(2) == 0 { row.hash[at] ^= 1 } else { row.detail_hash[2 * at] ^= 1 }
         }
     }
 }
@@ -175,12 +179,14 @@ fn a_hundred_thousand_tampers_are_all_detected() {
 fn erasing_detail_keeps_the_chain_and_planting_some_breaks_it() {
     let dice = Dice::new(7);
     let mut rows: Vec<Model> = (1..=4).map(|number| dice.row(number)).collect();
-    rows[1].salt = Some(vec![5; chain::SALT_BYTES]);
+    rows[1].ip_salt = Some(vec![5; chain::SALT_BYTES]);
+    rows[1].data_salt = Some(vec![5; chain::SALT_BYTES]);
     rows[1].new_data = Some("{}".to_owned());
     seal(&mut rows, 0);
     let end = link(&rows[3]);
     let erased = verify(&rows, &end, None).unwrap().erased;
-    rows[1] = Model { salt: None, ip_address: None, old_data: None, new_data: None, ..rows[1].clone() };
+    rows[1] = Model { data_salt: None, old_data: None, new_data: None, ..rows[1].clone() };
+    rows[1] = Model { ip_salt: None, ip_address: None, ..rows[1].clone() };
     assert_eq!(verify(&rows, &end, None).unwrap().erased, erased + 1);
     rows[1].new_data = Some("{}".to_owned());
     assert_eq!(verify(&rows, &end, None).unwrap_err(), Break { number: 2, fault: Fault::DetailChanged });
@@ -201,7 +207,7 @@ fn the_formula_is_the_documented_one() {
         resource: Some("tenant".to_owned()),
         resource_id: None,
         request_id: "r".to_owned(),
-        detail_hash: vec![0xab; 32],
+        detail_hash: vec![0xab; 64],
         created_at: DateTime::from_timestamp_micros(1_500_000).unwrap(),
         ..dice.row(1)
     };
@@ -210,11 +216,12 @@ fn the_formula_is_the_documented_one() {
          null,\"tenant\",null,\"r\",\"{}\"]",
         row.tenant_id,
         row.id,
-        "ab".repeat(32)
+        "ab".repeat(64)
     );
     use sha2::Digest as _;
     let expected = sha2::Sha256::new().chain_update(chain::START).chain_update(text).finalize();
     assert_eq!(chain::row_hash(&chain::START, &row)[..], expected[..]);
-    let detail = sha2::Sha256::new().chain_update([1, 2]).chain_update("[\"::1\",null,\"{}\"]").finalize();
-    assert_eq!(chain::detail_hash(&[1, 2], Some("::1"), None, Some("{}"))[..], detail[..]);
+    let of = |text: &str| sha2::Sha256::new().chain_update([1, 2]).chain_update(text).finalize();
+    assert_eq!(chain::ip_hash(&[1, 2], Some("::1"))[..], of("[\"::1\"]")[..]);
+    assert_eq!(chain::data_hash(&[1, 2], None, Some("{}"))[..], of("[null,\"{}\"]")[..]);
 }

@@ -1,0 +1,194 @@
+//! Which column holds what of a person. A test reads the migrated schema: a text or JSON column that
+//! stands here nowhere fails it, until somebody decides.
+
+/// What a column may hold of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Nothing: codes, names of things, machine state.
+    Nothing,
+    /// Who a person is, or where they were: exported, and erased on request.
+    Personal,
+    /// An id in the place of a person. It stays, and leads to nobody once the person is erased.
+    Pseudonym,
+    /// What people wrote or agents worked on. It is the tenant's, may tell of anybody, and goes with
+    /// retention or when the tenant deletes it.
+    Content,
+    /// A secret, or what one is checked against: never exported; gone with its owner.
+    Secret,
+}
+
+use Holds::{Content, Nothing, Personal, Pseudonym, Secret};
+
+/// Every text and JSON column, by table.
+pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
+    (
+        "agent",
+        &[
+            ("name", Content),
+            ("slug", Content),
+            ("type", Nothing),
+            ("status", Nothing),
+            ("status_reason", Content),
+            ("config", Content),
+            ("metadata", Content),
+        ],
+    ),
+    ("agent_tool", &[("config", Content)]),
+    (
+        "agent_version",
+        &[("snapshot", Content), ("note", Content), ("labels", Content), ("author", Pseudonym)],
+    ),
+    (
+        "api_key",
+        &[
+            ("name", Content),
+            ("prefix", Nothing),
+            ("last4", Nothing),
+            ("scopes", Nothing),
+            ("metadata", Content),
+        ],
+    ),
+    (
+        "app_user",
+        &[
+            ("email", Personal),
+            ("name", Personal),
+            ("image", Personal),
+            ("platform_role", Nothing),
+            ("password_hash", Secret),
+        ],
+    ),
+    (
+        "approval",
+        &[
+            ("kind", Nothing),
+            ("status", Nothing),
+            ("proposal", Content),
+            ("decision", Content),
+            ("on_expire", Nothing),
+            ("decided_by", Pseudonym),
+        ],
+    ),
+    (
+        "audit_log",
+        &[
+            ("actor", Pseudonym),
+            ("action", Nothing),
+            ("outcome", Nothing),
+            ("code", Nothing),
+            ("resource", Nothing),
+            ("request_id", Nothing),
+            ("ip_address", Personal),
+            ("old_data", Personal),
+            ("new_data", Personal),
+        ],
+    ),
+    ("engine_node", &[("name", Nothing)]),
+    ("idempotency_record", &[("principal", Pseudonym), ("route", Nothing), ("key", Content)]),
+    (
+        "integration",
+        &[
+            ("name", Content),
+            ("type", Nothing),
+            ("config", Content),
+            ("status", Nothing),
+            ("last_error", Content),
+            ("metadata", Content),
+        ],
+    ),
+    (
+        "mail",
+        &[
+            ("kind", Nothing),
+            ("recipient", Personal),
+            ("subject", Content),
+            ("status", Nothing),
+            ("reason", Content),
+        ],
+    ),
+    ("membership", &[("role", Nothing), ("status", Nothing)]),
+    ("model_price", &[("model", Nothing), ("currency", Nothing), ("note", Content)]),
+    (
+        "privacy_request",
+        &[
+            ("kind", Nothing),
+            ("status", Nothing),
+            ("note", Content),
+            ("requested_by", Pseudonym),
+            ("receipt", Nothing),
+        ],
+    ),
+    ("run_event", &[("type", Nothing), ("data", Content)]),
+    (
+        "run_step",
+        &[
+            ("kind", Nothing),
+            ("status", Nothing),
+            ("name", Content),
+            ("call_id", Nothing),
+            ("effect_key", Nothing),
+            ("request", Content),
+            ("response", Content),
+            ("stop_reason", Nothing),
+        ],
+    ),
+    ("session", &[("device", Personal), ("ip", Personal)]),
+    ("signing_key", &[("kid", Nothing)]),
+    (
+        "task_definition",
+        &[
+            ("name", Content),
+            ("description", Content),
+            ("type", Nothing),
+            ("trigger_config", Content),
+            ("config", Content),
+            ("metadata", Content),
+        ],
+    ),
+    (
+        "task_run",
+        &[
+            ("status", Nothing),
+            ("reason", Nothing),
+            ("input", Content),
+            ("output", Content),
+            ("error", Content),
+            ("policy", Nothing),
+            ("dedupe_key", Content),
+            ("created_by", Pseudonym),
+            ("metadata", Content),
+        ],
+    ),
+    (
+        "tenant",
+        &[
+            ("name", Content),
+            ("slug", Content),
+            ("domain", Content),
+            ("logo_url", Content),
+            ("plan", Nothing),
+            ("status", Nothing),
+            ("settings", Content),
+        ],
+    ),
+    (
+        "tool",
+        &[
+            ("name", Content),
+            ("description", Content),
+            ("type", Nothing),
+            ("config", Content),
+            ("schema", Content),
+            ("side_effect", Nothing),
+            ("metadata", Content),
+        ],
+    ),
+    ("verification_token", &[("purpose", Nothing), ("email", Personal)]),
+];
+
+/// The columns that hold this.
+pub fn columns(holds: Holds) -> impl Iterator<Item = (&'static str, &'static str)> {
+    COLUMNS.iter().flat_map(move |(table, columns)| {
+        columns.iter().filter(move |(_, held)| *held == holds).map(move |(column, _)| (*table, *column))
+    })
+}

@@ -1,0 +1,100 @@
+//! All that a tenant has of a person, read when it is asked for: no copy is kept.
+
+use async_stream::try_stream;
+use chrono::{DateTime, Utc};
+use entity::governance::audit_log;
+use entity::governance::privacy_request::PrivacyKind;
+use entity::identity::api_key;
+use futures_util::Stream;
+use sea_orm::{ColumnTrait as _, Condition, Order};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{get, place};
+use crate::ctx::Ctx;
+use crate::db::Reason;
+use crate::error::{Error, Result};
+use crate::governance::audit_logs::AuditLogView;
+use crate::identity::api_keys::ApiKeyView;
+use crate::identity::users;
+
+const BATCH: u64 = 500;
+/// Rows of one table.
+const MOST: u64 = 100_000;
+
+/// A line of the export.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PersonalRow {
+    /// Where it stands: `person`, `membership`, `session`, `api-key` or `audit-log`.
+    #[schema(example = "session")]
+    pub from: String,
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
+
+fn row(from: &str, data: Value) -> PersonalRow {
+    PersonalRow { from: from.to_owned(), data }
+}
+
+/// # Errors
+/// 409 `not_exportable` for a request that asks to erase.
+pub async fn export(ctx: Ctx, id: Uuid) -> Result<impl Stream<Item = Result<PersonalRow>> + Send> {
+    let request = get(&ctx, id).await?;
+    if request.kind != PrivacyKind::Export {
+        return Err(Error::conflict("not_exportable", "This request asks to erase."));
+    }
+    let user = request.user_id;
+    Ok(try_stream! {
+        for found in fixed(&ctx, user).await? {
+            yield found;
+        }
+        let (mut after, mut left) = (Uuid::nil(), MOST);
+        loop {
+            let found = told(&ctx, user, after, left.min(BATCH)).await?;
+            if found.is_empty() {
+                return;
+            }
+            for entry in found {
+                after = entry.id;
+                left -= 1;
+                yield row("audit-log", json!(AuditLogView::from(entry)));
+            }
+        }
+    })
+}
+
+/// What there is little of. Who left is known by what they did, and by nothing else.
+async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
+    let mut rows = Vec::new();
+    if let Some(place) = place(ctx, user).await? {
+        let person = users::by_id(ctx.core.db.system(Reason::People).connection(), user).await?;
+        rows.extend(person.map(|person| {
+            row("person", json!({ "email": person.email, "name": person.name, "image": person.image }))
+        }));
+        let of = json!({ "id": place.id, "role": place.role, "status": place.status, "createdAt": place.created_at });
+        rows.push(row("membership", of));
+    }
+    let db = ctx.db();
+    let sql = "SELECT device, ip, created_at, last_seen_at FROM session WHERE tenant_id = $1 AND user_id = $2 \
+         ORDER BY id LIMIT 1000";
+    for found in db.query(sql, vec![user.into()]).await? {
+        let time = |name| found.try_get::<DateTime<Utc>>("", name);
+        let (device, ip): (Option<String>, Option<String>) =
+            (found.try_get("", "device")?, found.try_get("", "ip")?);
+        let session = json!({ "device": device, "ip": ip, "createdAt": time("created_at")?, "lastSeenAt": time("last_seen_at")? });
+        rows.push(row("session", session));
+    }
+    let keys =
+        db.find::<api_key::Entity>().filter(api_key::Column::CreatedBy.eq(user)).limit(1000).all().await?;
+    rows.extend(keys.into_iter().map(|key| row("api-key", json!(ApiKeyView::from(key)))));
+    Ok(rows)
+}
+
+async fn told(ctx: &Ctx, user: Uuid, after: Uuid, most: u64) -> Result<Vec<audit_log::Model>> {
+    use audit_log::Column;
+    let theirs = Condition::all().add(Column::UserId.eq(user)).add(Column::Id.gt(after));
+    let db = ctx.db();
+    db.find::<audit_log::Entity>().filter(theirs).order_by(Column::Id, Order::Asc).limit(most).all().await
+}
