@@ -2,6 +2,7 @@
 //! Its figures are ratios; no test depends on them. Run it from the repository's root, where it finds the
 //! binary, `tests/postgres` and its scripts. See `docs/performance.md`.
 
+mod audit;
 mod closed_loop;
 mod database;
 mod http;
@@ -91,6 +92,7 @@ async fn main() -> Result<()> {
         stages.other_limits().await?;
         stages.runs().await?;
         stages.reads().await?;
+        stages.audit().await?;
         databases.close().await?;
     }
     report.load_average[1] = process::load_average();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::Result;
+use crate::audit::AuditFigure;
 use crate::database::Kind;
 use crate::limits::Limit;
 use crate::measure::Measured;
@@ -21,6 +22,7 @@ pub struct Report {
     pub starts: Vec<Start>,
     pub limits: Vec<LimitFigure>,
     pub figures: Vec<Figure>,
+    pub audit: Vec<AuditFigure>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +98,10 @@ impl Report {
         for start in &self.starts {
             let Start { database, idle_mib, used_mib, cold_start_ms } = start;
             println!("| {database:?} | {idle_mib:.0} | {used_mib:.0} | {cold_start_ms:.0} |");
+        }
+        for AuditFigure { database, rows, rows_per_second } in &self.audit {
+            let middle = median(rows_per_second.iter().copied());
+            println!("\naudit-verify, {database:?}: {rows} rows, {middle:.0} rows/s");
         }
         println!("\nrelease binary: {:.1} MiB; load average: {:?}", self.binary_mib, self.load_average);
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
+use crate::audit::{self, AuditFigure};
 use crate::database::Databases;
 use crate::limits::{Limit, Limits};
 use crate::measure::{Watched, measure};
@@ -15,6 +16,9 @@ use crate::server::{Server, Tenant};
 
 /// How long a server is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(5);
+
+const AUDIT: &str = "audit-verify";
+const AUDIT_ROWS: u32 = 200_000;
 
 pub struct Settings {
     pub binary: PathBuf,
@@ -80,6 +84,23 @@ impl Stages<'_> {
             server.stop()?;
         }
         Ok(())
+    }
+
+    /// Verifying a long audit chain.
+    pub async fn audit(&mut self) -> Result<()> {
+        if !self.settings.only.is_empty() && !self.settings.only.iter().any(|name| name == AUDIT) {
+            return Ok(());
+        }
+        let url = self.databases.fresh().await?;
+        let server = self.start(&url).await?;
+        let tenant = Tenant::create(server.address).await?;
+        let last = audit::last(&server, &tenant).await?;
+        server.stop()?;
+        audit::seed(&url, &last, AUDIT_ROWS).await?;
+        let server = self.start(&url).await?;
+        let (rows, rows_per_second) = audit::verify(&server, &tenant, self.settings.repeats).await?;
+        self.report.audit.push(AuditFigure { database: self.databases.kind, rows, rows_per_second });
+        server.stop()
     }
 
     /// What no scenario is compared with.

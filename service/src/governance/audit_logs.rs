@@ -24,6 +24,7 @@ use crate::crud::{self, Page, Paging, page};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 
+pub use chain::{data_hash, ip_hash, row_hash};
 pub use change::Change;
 pub use export::{AuditExport, AuditExportRow, export};
 pub use record::Recorded;

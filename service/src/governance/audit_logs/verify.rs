@@ -11,7 +11,7 @@ use super::verifier::{Break, Link, Verifier};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 
-const BATCH: u64 = 1_000;
+const BATCH: u64 = 2_000;
 /// Rows of one call: some seconds.
 const MOST: u64 = 1_000_000;
 
@@ -134,19 +134,21 @@ async fn start(ctx: &Ctx, ends: &Ends, after: Option<i64>) -> Result<Link> {
     Ok(Link { number: row.number, hash: row.hash })
 }
 
+/// Hashes one batch while the next one is read.
 async fn walk(ctx: &Ctx, verifier: &mut Verifier, last: i64) -> Result<Option<Break>> {
-    while verifier.at().number < last {
-        let rows = batch(ctx, verifier.at().number, last, BATCH).await?;
-        if rows.is_empty() {
-            break;
-        }
+    let read = |after: i64| {
+        let ctx = ctx.clone();
+        tokio::spawn(async move { batch(&ctx, after, last, BATCH).await })
+    };
+    let mut next = read(verifier.at().number);
+    loop {
+        let rows = next.await.map_err(Error::internal)??;
+        let Some(end) = rows.last() else { return Ok(None) };
+        next = read(end.number);
         if let Err(broken) = rows.iter().try_for_each(|row| verifier.step(row)) {
             return Ok(Some(broken));
         }
-        // Hashing a batch takes a while: others get their turn.
-        tokio::task::yield_now().await;
     }
-    Ok(None)
 }
 
 /// The rows behind `after`, up to `last`, in the order of their numbers.
