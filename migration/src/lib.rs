@@ -12,6 +12,8 @@ mod m20261124_000010_audit;
 mod m20261124_000011_retention;
 mod m20261124_000012_privacy;
 mod m20261124_000020_people;
+mod m20261124_000021_profile;
+mod m20261124_000022_team_invites;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -29,6 +31,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000011_retention::Migration),
             Box::new(m20261124_000012_privacy::Migration),
             Box::new(m20261124_000020_people::Migration),
+            Box::new(m20261124_000021_profile::Migration),
+            Box::new(m20261124_000022_team_invites::Migration),
         ]
     }
 }

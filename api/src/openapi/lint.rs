@@ -124,13 +124,16 @@ fn the_public_operations_are_these() {
     let public: Vec<_> =
         operations().iter().filter(|operation| operation.public).map(|one| one.id.as_str()).collect();
     let expected = [
+        "accept_invite",
         "confirm_email_change",
+        "decline_invite",
         "get_jwks",
         "get_livez",
         "get_metrics",
         "get_readyz",
         "log_in",
         "log_out",
+        "preview_invite",
         "refresh_session",
         "request_magic_link",
         "request_password_reset",

@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 7] = [
+const NOT_SEARCHED: [&str; 8] = [
     "list_agent_versions",
     "list_approvals",
     "list_mails",
@@ -15,16 +15,18 @@ const NOT_SEARCHED: [&str; 7] = [
     "list_model_prices",
     "list_my_memberships",
     "list_task_runs",
+    "list_team_invites",
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 7] = [
+const NOT_LABELLED: [&str; 8] = [
     "list_agent_versions",
     "list_approvals",
     "list_mails",
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
+    "list_team_invites",
     "list_tenants",
 ];
 

@@ -27,6 +27,7 @@ pub struct Model {
     pub is_active: bool,
     pub password_hash: Option<String>,
     pub email_verified_at: Option<DateTimeUtc>,
+    pub revision: i64,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

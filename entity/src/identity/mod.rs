@@ -6,5 +6,6 @@ pub mod membership;
 pub mod refresh_token;
 pub mod session;
 pub mod signing_key;
+pub mod team_invite;
 pub mod tenant;
 pub mod verification_token;

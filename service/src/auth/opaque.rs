@@ -30,6 +30,13 @@ pub const VERIFICATION_TOKEN: Kind = Kind {
     invalid_detail: "The token is not valid, has expired or was used before.",
 };
 
+/// An invitation, sent to the address that is invited.
+pub const INVITE_TOKEN: Kind = Kind {
+    prefix: "mc_in_",
+    invalid_code: "invalid_invite",
+    invalid_detail: "The invitation is not valid, has ended or was answered before.",
+};
+
 /// One kind of credential: `<prefix>` + 43 random base62 characters + CRC-32 of all before it in
 /// 6 base62 characters.
 pub struct Kind {

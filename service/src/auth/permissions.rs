@@ -71,6 +71,10 @@ permissions! {
         Read "read" Viewer "List and read who belongs to the tenant."
         Write "write" Admin "Add and remove members and change their roles."
     }
+    team_invites "team-invites" {
+        Read "read" Manager "List and read invitations."
+        Write "write" Admin "Invite people, send invitations again and take them back."
+    }
     api_keys "api-keys" {
         Read "read" Manager "List and read API keys, without their secrets."
         Write "write" Manager "Create and revoke API keys."

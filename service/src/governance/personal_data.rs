@@ -159,6 +159,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("metadata", Content),
         ],
     ),
+    ("team_invite", &[("email", Personal), ("role", Nothing), ("status", Nothing)]),
     (
         "tenant",
         &[

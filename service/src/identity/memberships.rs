@@ -10,7 +10,9 @@ mod mine;
 use chrono::{DateTime, Utc};
 use entity::identity::app_user::{self, PlatformRole};
 use entity::identity::membership::{Column, Entity, MembershipStatus, Model, Role};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, IntoActiveModel as _};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DbErr, IntoActiveModel as _,
+};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -169,10 +171,9 @@ pub(super) async fn insert_active(
     tenant: Uuid,
     user: Uuid,
     role: Role,
-) -> Result<()> {
+) -> Result<(), DbErr> {
     let row = row(core, tenant, user, role, MembershipStatus::Active);
-    row.into_active_model().reset_all().insert(transaction).await?;
-    Ok(())
+    row.into_active_model().reset_all().insert(transaction).await.map(|_| ())
 }
 
 fn row(core: &Core, tenant: Uuid, user: Uuid, role: Role, status: MembershipStatus) -> Model {
@@ -190,7 +191,7 @@ fn row(core: &Core, tenant: Uuid, user: Uuid, role: Role, status: MembershipStat
     }
 }
 
-fn require_cover(ctx: &Ctx, role: Role) -> Result<()> {
+pub(super) fn require_cover(ctx: &Ctx, role: Role) -> Result<()> {
     if ctx.rights.cover(role) {
         return Ok(());
     }

@@ -2,9 +2,11 @@
 
 pub mod api_keys;
 mod bootstrap;
+pub mod me;
 pub mod memberships;
 pub mod operator;
 pub mod sessions;
+pub mod team_invites;
 pub mod tenants;
 pub(crate) mod users;
 pub mod verification_tokens;

@@ -90,6 +90,7 @@ pub async fn find_or_create(
         is_active: true,
         password_hash,
         email_verified_at: (vouched == Vouched::ByPlatform).then_some(now),
+        revision: 1,
         created_at: now,
         updated_at: now,
     };
@@ -149,14 +150,15 @@ pub async fn require_password(
 }
 
 pub async fn set_password(tx: &SystemTx, user: Uuid, hash: &str, now: DateTime<Utc>) -> Result<()> {
-    let sql = "UPDATE app_user SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    let sql =
+        "UPDATE app_user SET password_hash = $2, updated_at = $3, revision = revision + 1 WHERE id = $1";
     tx.execute(sql, vec![user.into(), hash.into(), now.into()]).await?;
     Ok(())
 }
 
 /// From now on; one that was verified before stays so.
 pub async fn set_verified(tx: &SystemTx, user: Uuid, now: DateTime<Utc>) -> Result<()> {
-    let sql = "UPDATE app_user SET email_verified_at = $2, updated_at = $2
+    let sql = "UPDATE app_user SET email_verified_at = $2, updated_at = $2, revision = revision + 1
         WHERE id = $1 AND email_verified_at IS NULL";
     tx.execute(sql, vec![user.into(), now.into()]).await?;
     Ok(())

@@ -1,5 +1,7 @@
 mod api_keys;
+mod me;
 mod memberships;
 mod sessions;
+mod team_invites;
 mod tenants;
 mod verification_tokens;

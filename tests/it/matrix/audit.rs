@@ -15,8 +15,13 @@ use crate::support::{App, Client};
 const RECORDED_BY_THEIR_RUN: [&str; 3] = ["create_task_run", "replay_task_run", "invoke_tool"];
 /// The session stays as it is, with its next token; who asks for a mail is nobody yet, and the outbox
 /// says what became of it; the owner's address needs no verification.
-const UNRECORDED: [&str; 4] =
-    ["refresh_session", "request_password_reset", "request_magic_link", "request_email_verification"];
+const UNRECORDED: [&str; 5] = [
+    "preview_invite",
+    "refresh_session",
+    "request_password_reset",
+    "request_magic_link",
+    "request_email_verification",
+];
 
 fn changes() -> impl Iterator<Item = Case> {
     cases::all().into_iter().filter(|case| case.of().method != "GET" && case.takes != Takes::Nothing)
@@ -84,7 +89,12 @@ on_both! {
                 assert_eq!(row["requestId"], answer.headers["x-request-id"].to_str().unwrap());
                 assert_eq!(row["ipAddress"], "127.0.0.1");
                 assert!(!row["resource"].is_null() && !row["resourceId"].is_null(), "{row}");
-                let actor = if platform { "platform-admin:" } else { "user:" };
+                let actor = match case.operation {
+                    // Who declines has shown no account.
+                    "decline_invite" => "team-invite:",
+                    _ if platform => "platform-admin:",
+                    _ => "user:",
+                };
                 assert!(row["actor"].as_str().unwrap().starts_with(actor), "{row}");
             }
             seen += 1;

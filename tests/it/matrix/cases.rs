@@ -111,6 +111,18 @@ fn identity() -> Vec<Case> {
             .with(json!({ "email": "new-#@example.com", "password": "@password" }))
             .takes(Takes::Person),
         case("get_whoami", &[]),
+        case("preview_invite", &[]).with(json!({ "token": "@new:invite-token" })),
+        case("accept_invite", &[]).with(json!({ "token": "@new:invite-token", "password": "@password" })),
+        case("decline_invite", &[]).with(json!({ "token": "@new:invite-token" })),
+        case("get_me", &[]).takes(Takes::Person),
+        case("update_me", &[]).with(json!({ "name": "name #", "tenantId": "@tenant" })).takes(Takes::Person),
+        case("change_my_password", &[])
+            .with(json!({ "currentPassword": "@password", "newPassword": "@password" }))
+            .takes(Takes::Person),
+        case("delete_me", &[]).with(json!({ "password": "not the password" })).takes(Takes::Nothing),
+        case("export_my_data", &[]).takes(Takes::Person),
+        case("list_my_sessions", &[]).takes(Takes::Person),
+        of("end_my_session", "@new:my-session").takes(Takes::Person),
         case("list_my_memberships", &[("cursor", "@cursor")]).takes(Takes::Person),
         of("accept_my_membership", "@me").takes(Takes::Person),
         case("get_current_tenant", &[]),
@@ -124,6 +136,13 @@ fn identity() -> Vec<Case> {
         of("get_membership", "@membership"),
         of("update_membership", "@new:membership").with(json!({ "role": "OPERATOR" })).takes(Takes::Cover),
         of("delete_membership", "@new:membership").takes(Takes::Cover),
+        case("list_team_invites", &[("cursor", "@cursor")]),
+        case("create_team_invite", &[])
+            .with(json!({ "email": "invited-#@example.com", "role": "VIEWER" }))
+            .takes(Takes::Cover),
+        of("get_team_invite", "@invite"),
+        of("resend_team_invite", "@new:invite").takes(Takes::Cover),
+        of("delete_team_invite", "@new:invite").takes(Takes::Cover),
         case("list_api_keys", &[("cursor", "@cursor")]),
         case("create_api_key", &[]).with(json!({ "name": "key #", "scopes": ["api-keys:write"] })),
         of("get_api_key", "@api-key"),

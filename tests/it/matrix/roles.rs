@@ -17,14 +17,17 @@ const AT_ONCE: usize = 8;
 /// In the order of their power.
 const ROLES: [&str; 5] = ["VIEWER", "OPERATOR", "MANAGER", "ADMIN", "OWNER"];
 /// Open to the world; the document must agree.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 16] = [
+    "accept_invite",
     "confirm_email_change",
+    "decline_invite",
     "get_jwks",
     "get_livez",
     "get_metrics",
     "get_readyz",
     "log_in",
     "log_out",
+    "preview_invite",
     "refresh_session",
     "request_magic_link",
     "request_password_reset",
@@ -154,10 +157,12 @@ fn expected(case: &Case, holds: Holds) -> Option<Expected> {
         (_, Holds::Nothing) => return Some(Expected::Refused(401, "")),
         (None, Holds::Elsewhere | Holds::Platform) => return None,
         (None, _) => {
-            let others = matches!(holds, Holds::Role(_)) && case.operation == "accept_my_membership";
+            let own = ["accept_my_membership", "end_my_session"].contains(&case.operation);
+            let others = matches!(holds, Holds::Role(_)) && own;
             return Some(match case.takes {
-                Takes::Person if is_key => Expected::Refused(403, "person_only"),
+                Takes::Person | Takes::Nothing if is_key => Expected::Refused(403, "person_only"),
                 _ if others => Expected::Refused(404, "not_found"),
+                Takes::Nothing => Expected::Void,
                 _ => Expected::Success,
             });
         }

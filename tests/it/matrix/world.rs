@@ -9,13 +9,16 @@ use tokio::sync::Mutex;
 use crate::support::{App, Client, PASSWORD, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 30] = [
+pub const KINDS: [&str; 33] = [
     "tenant",
     "email",
     "password",
     "me",
     "session",
     "membership",
+    "my-session",
+    "invite",
+    "invite-token",
     "mail",
     "reset-token",
     "magic-token",
@@ -71,6 +74,7 @@ impl<'a> World<'a> {
         }
         for kind in [
             "membership",
+            "invite",
             "api-key",
             "integration",
             "price",
@@ -136,6 +140,18 @@ impl<'a> World<'a> {
             "membership" => {
                 let email = format!("{name}@example.com");
                 self.create("/v1/memberships", json!({ "email": email, "role": "VIEWER" })).await
+            }
+            "my-session" => {
+                let login = json!({ "email": self.email, "password": PASSWORD, "tenantId": self.tenant });
+                let tokens = self.post("/v1/auth/login", login).await;
+                let session = self.owner.with_token(tokens["accessToken"].as_str().unwrap());
+                text(&session.get("/v1/whoami").await.expect(200)["credential"]["id"])
+            }
+            "invite" | "invite-token" => {
+                let email = format!("{name}@example.com");
+                let body = json!({ "email": email, "role": "VIEWER" });
+                let id = self.create("/v1/team-invites", body).await;
+                if kind == "invite" { id } else { mails::token(self.app, &email, "TEAM_INVITE").await }
             }
             "mail" => {
                 let email = format!("{name}@example.com");

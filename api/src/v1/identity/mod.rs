@@ -5,6 +5,7 @@ mod jwks;
 mod me;
 mod memberships;
 mod sessions;
+mod team_invites;
 mod tenant;
 mod tenants;
 mod verification_tokens;
@@ -22,5 +23,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(tenant::routes)
         .configure(tenants::routes)
         .configure(memberships::routes)
+        .configure(team_invites::routes)
         .configure(api_keys::routes);
 }

@@ -35,6 +35,7 @@ const FORGET_ANSWERS: &str = "DELETE FROM idempotency_record WHERE tenant_id = $
 const FORGET_TOKENS: &str = "DELETE FROM refresh_token WHERE session_id IN \
      (SELECT id FROM session WHERE tenant_id = $1 AND user_id = $2)";
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE tenant_id = $1 AND user_id = $2";
+const FORGET_INVITES: &str = "DELETE FROM team_invite WHERE tenant_id = $1 AND email = $2";
 /// The account itself, where the person belongs nowhere any more and this tenant made it.
 const FORGET_ACCOUNT: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, password_hash = NULL, \
      email_verified_at = NULL, is_active = $4, updated_at = $5 \
@@ -112,6 +113,10 @@ async fn complete(core: &Core, tx: TenantTx, request: Model, email: Option<Strin
     count(&mut erased, "answers", tx.execute(FORGET_ANSWERS, vec![actor.into()]).await?);
     tx.execute(FORGET_TOKENS, vec![user.into()]).await?;
     count(&mut erased, "sessions", tx.execute(FORGET_SESSIONS, vec![user.into()]).await?);
+    if let Some(email) = &email {
+        let invites = tx.execute(FORGET_INVITES, vec![email.as_str().into()]).await?;
+        count(&mut erased, "invitations", invites);
+    }
     forget_account(&tx, user, email, now.into()).await?;
     let done = ActiveModel {
         status: Set(PrivacyStatus::Completed),

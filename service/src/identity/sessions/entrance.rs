@@ -88,7 +88,11 @@ pub async fn go_on(
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tenant is entered before it is a scope")]
-async fn is_member(db: &impl ConnectionTrait, user: Uuid, tenant: Uuid) -> Result<bool> {
+pub(in crate::identity) async fn is_member(
+    db: &impl ConnectionTrait,
+    user: Uuid,
+    tenant: Uuid,
+) -> Result<bool> {
     let found = Entity::find()
         .filter(Column::TenantId.eq(tenant))
         .filter(Column::UserId.eq(user))

@@ -104,7 +104,7 @@ pub async fn confirm_change(core: &Core, confirm: ConfirmEmailChange, request: &
     let tx = core.db.system(Reason::SignIn).begin().await?;
     let (user, email) = redeem(core, &tx, &hash, Purpose::ChangeEmail).await?;
     let taken = Error::conflict("email_taken", "Another account has this address.");
-    let sql = "UPDATE app_user SET email = $2, email_verified_at = $3, updated_at = $3 WHERE id = $1";
+    let sql = "UPDATE app_user SET email = $2, email_verified_at = $3, updated_at = $3, revision = revision + 1 WHERE id = $1";
     let values: Vec<sea_orm::Value> = vec![Uuid::into(user.id), email.into(), now.into()];
     tx.execute(sql, values).await.map_err(on_violation(Violation::Unique, taken))?;
     spend_all(core, &tx, user.id).await?;
