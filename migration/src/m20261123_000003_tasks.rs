@@ -1,6 +1,8 @@
 //! Task definitions, runs with their steps and events, approvals and engine nodes.
 //!
-//! The partial indexes hold live runs only, so a claim's cost does not grow with history.
+//! The partial indexes hold live runs only, so a claim's cost does not grow with history. Steps and events
+//! have no foreign key to their run: each would lock its row again, and they are only written in the
+//! transaction that wrote the run under the same tenant and id.
 
 crate::tables!(
     "m20261123_000003_tasks",
@@ -132,7 +134,6 @@ CREATE TABLE run_step (
     created_at TIMESTAMPTZ NOT NULL,
     completed_at TIMESTAMPTZ,
     PRIMARY KEY (tenant_id, run_id, number),
-    FOREIGN KEY (tenant_id, run_id) REFERENCES task_run (tenant_id, id),
     FOREIGN KEY (tenant_id, tool_id) REFERENCES tool (tenant_id, id)
 );
 
@@ -143,8 +144,7 @@ CREATE TABLE run_event (
     type TEXT NOT NULL,
     data JSONB NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (tenant_id, run_id, seq),
-    FOREIGN KEY (tenant_id, run_id) REFERENCES task_run (tenant_id, id)
+    PRIMARY KEY (tenant_id, run_id, seq)
 );
 
 CREATE TABLE approval (

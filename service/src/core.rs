@@ -21,6 +21,7 @@ use crate::governance::tenant_retention::Rounds;
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::notifications::mails::Smtp;
+use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
 use crate::secrets::MasterKeys;
 use crate::tasks::targets::TargetCache;
@@ -50,6 +51,7 @@ pub struct Parts {
     pub snapshots: SnapshotCache,
     pub prices: PriceCache,
     pub targets: TargetCache,
+    pub tools: ToolCache,
     pub engine: Engine,
 }
 
@@ -98,6 +100,7 @@ impl Core {
             snapshots: SnapshotCache::default(),
             prices: PriceCache::default(),
             targets: TargetCache::new(),
+            tools: ToolCache::default(),
             engine: Engine::new(db.clone(), clock.clone(), ids.clone(), config.engine.clone()),
             config,
             clock,

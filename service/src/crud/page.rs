@@ -14,7 +14,7 @@ use super::cursor::Cursor;
 use super::metadata_is;
 use crate::ctx::Ctx;
 use crate::db::Query;
-use crate::db::dialect::time_text;
+use crate::db::rows::time_text;
 use crate::error::{Error, Result};
 
 pub const DEFAULT_LIMIT: u64 = 50;

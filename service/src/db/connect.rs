@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 /// SQLite below this can lose committed writes in a checkpoint race.
 const SQLITE_MINIMUM: (u32, u32, u32) = (3, 51, 3);
 const SQLITE_READERS: u32 = 6;
+/// Beside the pool of the configured size.
+const ENGINE_CONNECTIONS: u32 = 6;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A burst on SQLite waits for the one writer; shedding happens before this.
 const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,6 +87,7 @@ async fn sqlite(path: &Path) -> Result<Db> {
         inner: Arc::new(Pools {
             writer,
             reader,
+            engine: None,
             dialect: Dialect::Sqlite,
             writes: AtomicU64::default(),
             _lock: Some(lock),
@@ -132,8 +135,11 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
             ("idle_in_transaction_session_timeout", "30s"),
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
-            // A generic plan made while the queue was empty would scan it for ever.
-            ("plan_cache_mode", "force_custom_plan"),
+            // Every statement finds its rows by an index. Plans are kept, and one that was made while a
+            // table was empty would read the whole of it, or sort it for a join, long after it grew.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
             ("jit", "off"),
         ]);
     let pool = PgPoolOptions::new()
@@ -141,14 +147,20 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
         .min_connections(2)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await
         .map_err(Error::internal)?;
+    let engine = PgPoolOptions::new()
+        .max_connections(ENGINE_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
     refuse_unsafe_postgres(&pool).await?;
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     let pools = Pools {
         writer: connection.clone(),
         reader: connection,
+        engine: Some(SqlxPostgresConnector::from_sqlx_postgres_pool(engine)),
         dialect: Dialect::Postgres,
         writes: AtomicU64::default(),
         _lock: None,

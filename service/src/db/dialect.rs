@@ -1,9 +1,5 @@
-//! What SQLite and PostgreSQL do differently. No other file asks which database it talks to.
-//!
-//! Statements over many rows take them as one JSON array: their text is constant, so each is
-//! prepared once, whatever the number of rows.
+//! What SQLite and PostgreSQL do differently. Beside it only [`super::rows`] asks which database it talks to.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::DbBackend;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,51 +8,11 @@ pub enum Dialect {
     Postgres,
 }
 
-/// A column of a set of rows that is passed as JSON.
-#[derive(Clone, Copy, Debug)]
-pub struct Column(pub &'static str, pub ColumnType);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    Uuid,
-    Text,
-    Int,
-    Bool,
-    Time,
-    Json,
-    /// Hexadecimal text in the JSON.
-    Bytes,
-}
-
 impl Dialect {
     pub(super) fn backend(self) -> DbBackend {
         match self {
             Self::Sqlite => DbBackend::Sqlite,
             Self::Postgres => DbBackend::Postgres,
-        }
-    }
-
-    /// A sub-select, named `v`, of the rows in the JSON array bound to `$parameter`. Its column `ord`
-    /// counts from 1 in the array's order.
-    pub fn rows(self, parameter: usize, columns: &[Column]) -> String {
-        match self {
-            Self::Sqlite => {
-                let list: Vec<_> = columns
-                    .iter()
-                    .map(|column| format!("{} AS {}", sqlite_cell(*column), column.0))
-                    .collect();
-                format!("(SELECT key + 1 AS ord, {} FROM json_each(${parameter})) v", list.join(", "))
-            }
-            Self::Postgres => {
-                let list: Vec<_> = columns
-                    .iter()
-                    .map(|column| format!("{} AS {}", postgres_cell(*column), column.0))
-                    .collect();
-                format!(
-                    "(SELECT ord, {} FROM jsonb_array_elements(${parameter}::jsonb) WITH ORDINALITY AS e(value, ord)) v",
-                    list.join(", ")
-                )
-            }
         }
     }
 
@@ -171,33 +127,4 @@ impl Dialect {
             Self::Postgres => format!("CAST(EXTRACT(EPOCH FROM ({to} - {from})) * 1000 AS BIGINT)"),
         }
     }
-}
-
-/// Time as both databases take it in JSON, and as SQLite stores it: such texts sort as time does.
-pub fn time_text(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, false)
-}
-
-fn sqlite_cell(Column(name, kind): Column) -> String {
-    match kind {
-        ColumnType::Uuid => format!("unhex(replace(value ->> '{name}', '-', ''))"),
-        ColumnType::Text | ColumnType::Int | ColumnType::Bool | ColumnType::Time => {
-            format!("value ->> '{name}'")
-        }
-        ColumnType::Json => format!("nullif(value -> '{name}', 'null')"),
-        ColumnType::Bytes => format!("unhex(value ->> '{name}')"),
-    }
-}
-
-fn postgres_cell(Column(name, kind): Column) -> String {
-    let kind = match kind {
-        ColumnType::Uuid => "uuid",
-        ColumnType::Text => return format!("value ->> '{name}'"),
-        ColumnType::Int => "bigint",
-        ColumnType::Bool => "boolean",
-        ColumnType::Time => "timestamptz",
-        ColumnType::Json => return format!("nullif(value -> '{name}', 'null'::jsonb)"),
-        ColumnType::Bytes => return format!("decode(value ->> '{name}', 'hex')"),
-    };
-    format!("(value ->> '{name}')::{kind}")
 }

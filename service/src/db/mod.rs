@@ -1,10 +1,11 @@
 //! Connections and the tenant-scoped store. Nothing outside this room sees a raw connection, and
-//! [`dialect`] is the only file that knows which database it talks to.
+//! [`dialect`] (with [`rows`]) is the only file that knows which database it talks to.
 
 mod connect;
 pub mod dialect;
 mod failure;
 mod migrate;
+pub mod rows;
 mod store;
 mod system;
 
@@ -15,8 +16,9 @@ use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
 pub use connect::DatabaseConfig;
-pub use dialect::{Column, ColumnType, Dialect};
+pub use dialect::Dialect;
 pub use failure::{Violation, is_overload, on_violation, violation};
+pub use rows::{Column, Kind};
 pub use store::{Query, Store, TenantDb, TenantTx};
 pub use system::{Reason, SystemDb, SystemTx};
 
@@ -31,6 +33,8 @@ pub struct Db {
 struct Pools {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// The engine's own, on PostgreSQL: readers in numbers do not keep commits waiting.
+    engine: Option<DatabaseConnection>,
     dialect: Dialect,
     /// Counts this node's commits through the tenant-scoped store: what was cached before is stale.
     writes: AtomicU64,
@@ -62,6 +66,9 @@ impl Db {
     pub async fn close(self) {
         let _ = self.inner.writer.clone().close().await;
         let _ = self.inner.reader.clone().close().await;
+        if let Some(engine) = self.inner.engine.clone() {
+            let _ = engine.close().await;
+        }
     }
 
     /// Brings the schema up to date. Nodes that start together take turns.

@@ -47,7 +47,7 @@ impl<C> Store<C> {
 
 impl TenantDb {
     pub async fn begin(&self) -> Result<TenantTx> {
-        Ok(Store::new(self.tenant, self.db.clone(), begin(&self.db).await?))
+        Ok(Store::new(self.tenant, self.db.clone(), begin(&self.db.inner.writer).await?))
     }
 }
 
@@ -55,12 +55,12 @@ impl TenantDb {
 /// a read that turns into a write fails without waiting. The task of its own keeps a begin that is no
 /// longer wanted from being dropped half-way: sqlx 0.9 would return that connection to the pool
 /// inside an open transaction.
-pub(super) async fn begin(db: &Db) -> Result<DatabaseTransaction> {
+pub(super) async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let writer = db.inner.writer.clone();
+    let writer = writer.clone();
     let begun = tokio::spawn(async move { writer.begin_with_options(options).await });
     Ok(begun.await.map_err(Error::internal)??)
 }

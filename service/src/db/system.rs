@@ -1,7 +1,10 @@
 //! The one escape from tenant scope. A rule test lists who takes it, and the list may only shrink.
 
 use entity::scope::Record;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement,
+    Value,
+};
 
 use super::{Db, Dialect, Query, store};
 use crate::error::Result;
@@ -23,14 +26,15 @@ pub enum Reason {
     Audit,
 }
 
+#[derive(Clone)]
 pub struct SystemDb {
     db: Db,
-    _reason: Reason,
+    reason: Reason,
 }
 
 impl SystemDb {
     pub(super) fn new(db: Db, reason: Reason) -> Self {
-        Self { db, _reason: reason }
+        Self { db, reason }
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -48,12 +52,17 @@ impl SystemDb {
     }
 
     pub async fn begin(&self) -> Result<SystemTx> {
-        Ok(SystemTx { dialect: self.db.dialect(), transaction: store::begin(&self.db).await? })
+        let writer = self.engine().unwrap_or(&self.db.inner.writer);
+        Ok(SystemTx { dialect: self.db.dialect(), transaction: store::begin(writer).await? })
     }
 
     pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
         let statement = Statement::from_sql_and_values(self.db.dialect().backend(), sql, values);
-        self.db.inner.reader.query_all_raw(statement).await
+        self.engine().unwrap_or(&self.db.inner.reader).query_all_raw(statement).await
+    }
+
+    fn engine(&self) -> Option<&DatabaseConnection> {
+        self.db.inner.engine.as_ref().filter(|_| self.reason == Reason::Engine)
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use entity::governance::idempotency_record;
 use entity::tasks::{approval, task_run};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    ActiveModelTrait as _, ColumnTrait as _, DbErr, EntityTrait as _, FromQueryResult as _,
+    IntoActiveModel as _, QueryFilter as _,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use super::LeaseLost;
 use super::transitions::{self, HeldWrite, NewRun, Written};
 use super::watch::Watch;
 use crate::clock::Clock;
-use crate::db::{Db, Dialect, Reason, SystemTx, Violation, is_overload, violation};
+use crate::db::{Column, Db, Dialect, Kind, Reason, SystemDb, SystemTx, Violation, is_overload, violation};
 use crate::error::{Error, Result};
 
 /// Most commands in one commit, and most bytes of JSON in them.
@@ -89,7 +90,12 @@ impl Committer {
         let lanes = (0..count)
             .map(|_| {
                 let (sender, receiver) = mpsc::channel(QUEUE);
-                let worker = Worker { db: db.clone(), clock: clock.clone(), watch: watch.clone(), receiver };
+                let worker = Worker {
+                    db: db.system(Reason::Engine),
+                    clock: clock.clone(),
+                    watch: watch.clone(),
+                    receiver,
+                };
                 tokio::spawn(worker.run());
                 sender
             })
@@ -146,7 +152,7 @@ fn size(value: &serde_json::Value) -> usize {
 }
 
 struct Worker {
-    db: Db,
+    db: SystemDb,
     clock: Clock,
     watch: Watch,
     receiver: mpsc::Receiver<Command>,
@@ -234,7 +240,7 @@ impl Worker {
 
     async fn apply(&self, creates: &[Create], writes: &[Write]) -> Result<Done, Failure> {
         let now = self.clock.now();
-        let tx = self.db.system(Reason::Engine).begin().await.map_err(Failure::Busy)?;
+        let tx = self.db.begin().await.map_err(Failure::Busy)?;
         let mut done = Done::default();
         if !creates.is_empty() {
             let runs: Vec<NewRun> = creates.iter().map(|create| create.new.clone()).collect();
@@ -256,6 +262,7 @@ impl Worker {
     }
 
     async fn answer(&self, creates: Vec<Create>, writes: Vec<Write>, mut done: Done) {
+        let mut ended = Vec::new();
         for create in creates {
             let answer = match done.created.remove(&create.new.run.id) {
                 Some(run) => {
@@ -268,18 +275,26 @@ impl Worker {
             let _ = create.reply.send(answer);
         }
         for write in writes {
-            let answer = done.written.get(&write.write.run).copied().ok_or(LeaseLost);
-            if let Ok(written) = answer {
-                self.watch.notify(write.write.run, written.status);
+            let HeldWrite { tenant, run, .. } = write.write;
+            let answer = done.written.get(&run).copied().ok_or(LeaseLost);
+            match answer {
+                Ok(written) if written.status.is_terminal() && self.watch.is_watched(run) => {
+                    ended.push((tenant, run));
+                }
+                Ok(written) => self.watch.notify(run, written.status),
+                Err(LeaseLost) => {}
             }
             let _ = write.reply.send(answer);
+        }
+        if !ended.is_empty() {
+            tokio::spawn(tell_ended(self.db.clone(), self.watch.clone(), ended));
         }
     }
 
     /// Why a run was not inserted.
     #[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
     async fn why_not(&self, new: &NewRun) -> Result<Created> {
-        let db = self.db.system(Reason::Engine);
+        let db = &self.db;
         let mine = task_run::Entity::find().filter(task_run::Column::TenantId.eq(new.run.tenant_id));
         if let Some(run) =
             mine.clone().filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await?
@@ -304,6 +319,25 @@ impl Worker {
         }
         // The run with this dedupe key ended meanwhile: another try creates one.
         Err(Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) })
+    }
+}
+
+/// Reads the ended runs of a commit together, for those who wait for them. Who is not told looks again soon.
+async fn tell_ended(db: SystemDb, watch: Watch, ended: Vec<(Uuid, Uuid)>) {
+    let columns: [Column<(Uuid, Uuid)>; 2] = [
+        Column::new("tenant_id", Kind::Uuid, |run| run.0.into()),
+        Column::new("id", Kind::Uuid, |run| run.1.into()),
+    ];
+    let sql = format!(
+        "SELECT r.* FROM {} JOIN task_run r ON r.tenant_id = v.tenant_id AND r.id = v.id",
+        db.dialect().rows(1, &columns),
+    );
+    match db.query(&sql, db.dialect().bind(&columns, &ended)).await {
+        Ok(rows) => {
+            let runs = rows.iter().filter_map(|row| task_run::Model::from_query_result(row, "").ok());
+            runs.for_each(|run| watch.ended(run));
+        }
+        Err(cause) => tracing::warn!(%cause, "could not read runs that ended"),
     }
 }
 

@@ -6,8 +6,9 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use serde_json::{Value, json};
 
 use super::policy::RunPolicy;
-use super::transitions::{Change, order_key, storable};
+use super::transitions::{Change, order_key};
 use super::{Event, Outcome, Progress, Question, RunError};
+use crate::db::rows::storable;
 use crate::ids::Ids;
 
 /// What is committed at the end of an attempt.

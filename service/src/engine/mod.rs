@@ -53,7 +53,7 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
-            concurrency: 64,
+            concurrency: 256,
             lease: Duration::from_secs(60),
             heartbeat: Duration::from_secs(20),
             sweep: Duration::from_secs(5),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use entity::tasks::task_run::RunStatus;
+use entity::tasks::task_run::{Model, RunStatus};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -11,10 +11,12 @@ use uuid::Uuid;
 pub struct Watch(Arc<Mutex<HashMap<Uuid, watch::Sender<Seen>>>>);
 
 /// The newest that this node knows of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     changes: u64,
     pub status: Option<RunStatus>,
+    /// The run as it was read after it ended here, once for all who wait.
+    pub ended: Option<Arc<Model>>,
 }
 
 impl Watch {
@@ -26,9 +28,23 @@ impl Watch {
     }
 
     pub fn notify(&self, run: Uuid, status: RunStatus) {
+        self.tell(run, status, None);
+    }
+
+    pub fn ended(&self, run: Model) {
+        self.tell(run.id, run.status, Some(Arc::new(run)));
+    }
+
+    /// Whether somebody on this node waits for the run.
+    pub fn is_watched(&self, run: Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&run)
+    }
+
+    fn tell(&self, run: Uuid, status: RunStatus, ended: Option<Arc<Model>>) {
         let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = watchers.get(&run) {
-            sender.send_modify(|seen| *seen = Seen { changes: seen.changes + 1, status: Some(status) });
+            sender
+                .send_modify(|seen| *seen = Seen { changes: seen.changes + 1, status: Some(status), ended });
         }
     }
 }
@@ -44,7 +60,7 @@ impl Subscription {
     pub async fn changed(&mut self) -> Seen {
         let Some(receiver) = &mut self.receiver else { return std::future::pending().await };
         match receiver.changed().await {
-            Ok(()) => *receiver.borrow_and_update(),
+            Ok(()) => receiver.borrow_and_update().clone(),
             Err(_) => std::future::pending().await,
         }
     }

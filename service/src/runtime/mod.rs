@@ -12,4 +12,4 @@ mod testing;
 pub mod tool_run;
 pub mod tools;
 
-pub use executor::Runtime;
+pub use executor::{Runtime, ToolCache};

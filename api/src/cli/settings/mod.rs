@@ -56,7 +56,7 @@ pub struct Settings {
     #[arg(long, env = "MC_LOG_FORMAT", default_value = "text", global = true)]
     pub log_format: LogFormat,
     /// Runs executed at once by this node; 0 serves the API only.
-    #[arg(long, env = "MC_ENGINE_CONCURRENCY", default_value_t = 64, global = true)]
+    #[arg(long, env = "MC_ENGINE_CONCURRENCY", default_value_t = 256, global = true)]
     pub engine_concurrency: usize,
     /// How long a run stays with a node that is not heard of.
     #[arg(long, env = "MC_LEASE_SECONDS", default_value_t = 60, global = true)]

@@ -6,19 +6,16 @@ use chrono::{DateTime, Utc};
 use entity::tasks::run_event;
 use entity::tasks::task_run::{Model, RunReason, RunStatus};
 use sea_orm::{ActiveEnum as _, DbErr};
-use serde_json::{Value as Json, json};
-use uuid::Uuid;
+use serde_json::json;
 
-use super::{array, event};
-use crate::db::dialect::time_text;
-use crate::db::{Column, ColumnType, Dialect, SystemTx};
-
-use ColumnType::{Bool, Int, Json as JsonType, Text, Time, Uuid as UuidType};
+use super::event;
+use crate::db::Kind::{Bool, Int, Json, Text, Time, Uuid};
+use crate::db::{Column, Dialect, SystemTx};
 
 /// A lease that the run is born with if its agent may start now.
 #[derive(Clone, Copy, Debug)]
 pub struct Born {
-    pub owner: Uuid,
+    pub owner: uuid::Uuid,
     pub lease_expires_at: DateTime<Utc>,
     pub attempt_deadline_at: DateTime<Utc>,
     pub deadline_at: DateTime<Utc>,
@@ -33,51 +30,34 @@ pub struct NewRun {
     pub born: Option<Born>,
 }
 
-const COLUMNS: [Column; 26] = [
-    Column("tenant_id", UuidType),
-    Column("id", UuidType),
-    Column("definition_id", UuidType),
-    Column("agent_id", UuidType),
-    Column("agent_version", Int),
-    Column("tool_id", UuidType),
-    Column("lane_id", UuidType),
-    Column("reason", Text),
-    Column("input", JsonType),
-    Column("policy", JsonType),
-    Column("priority", Int),
-    Column("order_key", Int),
-    Column("available_at", Time),
-    Column("queue_expires_at", Time),
-    Column("parent_run_id", UuidType),
-    Column("root_run_id", UuidType),
-    Column("replay_of", UuidType),
-    Column("dedupe_key", Text),
-    Column("created_by", Text),
-    Column("metadata", JsonType),
-    Column("created_at", Time),
-    Column("born", Bool),
-    Column("lease_owner", UuidType),
-    Column("lease_expires_at", Time),
-    Column("attempt_deadline_at", Time),
-    Column("deadline_at", Time),
+const COLUMNS: [Column<NewRun>; 26] = [
+    Column::new("tenant_id", Uuid, |new| new.run.tenant_id.into()),
+    Column::new("id", Uuid, |new| new.run.id.into()),
+    Column::optional("definition_id", Uuid, |new| new.run.definition_id.into()),
+    Column::optional("agent_id", Uuid, |new| new.run.agent_id.into()),
+    Column::optional("agent_version", Int, |new| new.run.agent_version.map(i64::from).into()),
+    Column::optional("tool_id", Uuid, |new| new.run.tool_id.into()),
+    Column::new("lane_id", Uuid, |new| new.run.lane_id.into()),
+    Column::new("reason", Text, |new| new.run.reason.to_value().into()),
+    Column::optional("input", Json, |new| new.run.input.clone().into()),
+    Column::new("policy", Json, |new| new.run.policy.clone().into()),
+    Column::new("priority", Int, |new| i64::from(new.run.priority).into()),
+    Column::new("order_key", Int, |new| new.run.order_key.into()),
+    Column::new("available_at", Time, |new| new.run.available_at.into()),
+    Column::new("queue_expires_at", Time, |new| new.run.queue_expires_at.into()),
+    Column::optional("parent_run_id", Uuid, |new| new.run.parent_run_id.into()),
+    Column::optional("root_run_id", Uuid, |new| new.run.root_run_id.into()),
+    Column::optional("replay_of", Uuid, |new| new.run.replay_of.into()),
+    Column::optional("dedupe_key", Text, |new| new.run.dedupe_key.clone().into()),
+    Column::new("created_by", Text, |new| new.run.created_by.clone().into()),
+    Column::new("metadata", Json, |new| new.run.metadata.clone().into()),
+    Column::new("created_at", Time, |new| new.run.created_at.into()),
+    Column::new("born", Bool, |new| new.born.is_some().into()),
+    Column::optional("lease_owner", Uuid, |new| new.born.map(|born| born.owner).into()),
+    Column::optional("lease_expires_at", Time, |new| new.born.map(|born| born.lease_expires_at).into()),
+    Column::optional("attempt_deadline_at", Time, |new| new.born.map(|born| born.attempt_deadline_at).into()),
+    Column::optional("deadline_at", Time, |new| new.born.map(|born| born.deadline_at).into()),
 ];
-
-fn row(new: &NewRun) -> Json {
-    let run = &new.run;
-    json!({
-        "tenant_id": run.tenant_id, "id": run.id, "definition_id": run.definition_id, "agent_id": run.agent_id,
-        "agent_version": run.agent_version, "tool_id": run.tool_id, "lane_id": run.lane_id,
-        "reason": run.reason.to_value(), "input": run.input, "policy": run.policy, "priority": run.priority,
-        "order_key": run.order_key, "available_at": time_text(run.available_at),
-        "queue_expires_at": time_text(run.queue_expires_at), "parent_run_id": run.parent_run_id,
-        "root_run_id": run.root_run_id, "replay_of": run.replay_of, "dedupe_key": run.dedupe_key,
-        "created_by": run.created_by, "metadata": run.metadata, "created_at": time_text(run.created_at),
-        "born": new.born.is_some(), "lease_owner": new.born.map(|born| born.owner),
-        "lease_expires_at": new.born.map(|born| time_text(born.lease_expires_at)),
-        "attempt_deadline_at": new.born.map(|born| time_text(born.attempt_deadline_at)),
-        "deadline_at": new.born.map(|born| time_text(born.deadline_at)),
-    })
-}
 
 fn statement(dialect: Dialect) -> String {
     // JSON null and SQL NULL are one: an input of `null` is stored as the JSON text.
@@ -109,10 +89,10 @@ fn statement(dialect: Dialect) -> String {
 
 /// Inserts the runs and their first events. A run that is not in the answer was not inserted: its
 /// tenant is not active, or a live run has its dedupe key, or its id exists from an earlier try.
-pub async fn create(tx: &SystemTx, runs: &[NewRun]) -> Result<HashMap<Uuid, Model>, DbErr> {
+pub async fn create(tx: &SystemTx, runs: &[NewRun]) -> Result<HashMap<uuid::Uuid, Model>, DbErr> {
     let sql = statement(tx.dialect());
-    let inserted = tx.query(&sql, vec![array(runs.iter().map(row).collect())]).await?;
-    let mut statuses: HashMap<Uuid, RunStatus> = HashMap::with_capacity(inserted.len());
+    let inserted = tx.query(&sql, tx.dialect().bind(&COLUMNS, runs)).await?;
+    let mut statuses: HashMap<uuid::Uuid, RunStatus> = HashMap::with_capacity(inserted.len());
     for found in inserted {
         statuses.insert(found.try_get("", "id")?, found.try_get("", "status")?);
     }

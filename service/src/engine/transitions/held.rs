@@ -6,22 +6,20 @@ use chrono::{DateTime, Utc};
 use entity::money::Nanos;
 use entity::tasks::run_step::StepStatus;
 use entity::tasks::task_run::{RunReason, RunStatus};
-use sea_orm::{ActiveEnum as _, DbErr};
-use serde_json::{Value as Json, json};
-use uuid::Uuid;
+use sea_orm::{ActiveEnum as _, DbErr, Value};
+use serde_json::Value::Object;
+use serde_json::json;
 
-use super::{array, event};
-use crate::db::dialect::time_text;
-use crate::db::{Column, ColumnType, Dialect, SystemTx};
+use super::{event, is};
+use crate::db::Kind::{Bool, Int, Json, Text, Time, Uuid};
+use crate::db::{Column, Dialect, SystemTx};
 use crate::engine::{Progress, Step};
-
-use ColumnType::{Bool, Int, Json as JsonType, Text, Time, Uuid as UuidType};
 
 /// A write under a lease.
 #[derive(Clone, Debug)]
 pub struct HeldWrite {
-    pub tenant: Uuid,
-    pub run: Uuid,
+    pub tenant: uuid::Uuid,
+    pub run: uuid::Uuid,
     pub attempt: i32,
     pub fence: i64,
     pub progress: Progress,
@@ -33,8 +31,8 @@ pub struct HeldWrite {
 #[derive(Clone, Debug, Default)]
 pub struct Change {
     pub to: Option<(RunStatus, RunReason)>,
-    pub output: Option<Json>,
-    pub error: Option<Json>,
+    pub output: Option<serde_json::Value>,
+    pub error: Option<serde_json::Value>,
     /// When a requeued run may start again, and where it then stands in its lane.
     pub available: Option<(DateTime<Utc>, i64)>,
     pub wait_until: Option<DateTime<Utc>>,
@@ -42,7 +40,7 @@ pub struct Change {
     pub failed: bool,
     /// The attempt was given back and does not count.
     pub released: bool,
-    pub event_data: Json,
+    pub event_data: serde_json::Value,
 }
 
 /// The run after the write.
@@ -52,58 +50,73 @@ pub struct Written {
     pub reason: RunReason,
 }
 
-const COLUMNS: [Column; 24] = [
-    Column("tenant_id", UuidType),
-    Column("id", UuidType),
-    Column("fence", Int),
-    Column("at", Time),
-    Column("status", Text),
-    Column("reason", Text),
-    Column("output", JsonType),
-    Column("error", JsonType),
-    Column("available_at", Time),
-    Column("order_key", Int),
-    Column("wait_until", Time),
-    Column("failed", Int),
-    Column("released", Int),
-    Column("changes", Int),
-    Column("events", Int),
-    Column("last_step", Int),
-    Column("tokens_input", Int),
-    Column("tokens_cache_read", Int),
-    Column("tokens_cache_write", Int),
-    Column("tokens_output", Int),
-    Column("tokens_reasoning", Int),
-    Column("cost_nanos", Int),
-    Column("unpriced", Bool),
-    Column("ended", Int),
-];
+/// A write as a row.
+struct Row<'a> {
+    write: &'a HeldWrite,
+    now: DateTime<Utc>,
+}
 
-fn row(write: &HeldWrite, now: DateTime<Utc>) -> Json {
-    let finished = || write.progress.steps.iter().filter(|step| step.status != StepStatus::Started);
-    let sum = |field: fn(&Step) -> i64| finished().map(field).sum::<i64>();
-    let change = write.change.as_ref();
-    let to = change.and_then(|change| change.to);
-    let terminal = matches!(to, Some((RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled, _)));
-    json!({
-        "tenant_id": write.tenant, "id": write.run, "fence": write.fence, "at": time_text(now),
-        "status": to.map_or(RunStatus::Running, |to| to.0).to_value(),
-        "reason": to.map_or(RunReason::Executing, |to| to.1).to_value(),
-        "output": change.and_then(|change| change.output.clone()),
-        "error": change.and_then(|change| change.error.clone()),
-        "available_at": change.and_then(|change| change.available).map(|available| time_text(available.0)),
-        "order_key": change.and_then(|change| change.available).map(|available| available.1),
-        "wait_until": change.and_then(|change| change.wait_until).map(time_text),
-        "failed": i32::from(change.is_some_and(|change| change.failed)),
-        "released": i32::from(change.is_some_and(|change| change.released)),
-        "changes": i32::from(to.is_some()), "events": write.progress.events.len(),
-        "last_step": write.progress.steps.iter().map(|step| step.number).max().unwrap_or(0),
-        "tokens_input": sum(|step| step.usage.input), "tokens_cache_read": sum(|step| step.usage.cache_read),
-        "tokens_cache_write": sum(|step| step.usage.cache_write), "tokens_output": sum(|step| step.usage.output),
-        "tokens_reasoning": sum(|step| step.usage.reasoning),
-        "cost_nanos": finished().map(|step| step.cost).sum::<Nanos>().0,
-        "unpriced": finished().any(|step| step.unpriced), "ended": i32::from(terminal),
-    })
+impl Row<'_> {
+    fn change(&self) -> Option<&Change> {
+        self.write.change.as_ref()
+    }
+
+    fn to(&self) -> Option<(RunStatus, RunReason)> {
+        self.change()?.to
+    }
+
+    fn is_change(&self, is: fn(&Change) -> bool) -> Value {
+        i64::from(self.change().is_some_and(is)).into()
+    }
+
+    fn is_end(&self) -> bool {
+        self.to().is_some_and(|to| to.0.is_terminal())
+    }
+
+    fn finished(&self) -> impl Iterator<Item = &Step> {
+        self.write.progress.steps.iter().filter(|step| step.status != StepStatus::Started)
+    }
+
+    fn sum(&self, field: fn(&Step) -> i64) -> Value {
+        self.finished().map(field).sum::<i64>().into()
+    }
+
+    fn last_step(&self) -> i32 {
+        self.write.progress.steps.iter().map(|step| step.number).max().unwrap_or(0)
+    }
+}
+
+const fn columns<'a>() -> [Column<Row<'a>>; 24] {
+    [
+        Column::new("tenant_id", Uuid, |row| row.write.tenant.into()),
+        Column::new("id", Uuid, |row| row.write.run.into()),
+        Column::new("fence", Int, |row| row.write.fence.into()),
+        Column::new("at", Time, |row| row.now.into()),
+        Column::new("status", Text, |row| row.to().map_or(RunStatus::Running, |to| to.0).to_value().into()),
+        Column::new("reason", Text, |row| row.to().map_or(RunReason::Executing, |to| to.1).to_value().into()),
+        Column::optional("output", Json, |row| row.change().and_then(|change| change.output.clone()).into()),
+        Column::optional("error", Json, |row| row.change().and_then(|change| change.error.clone()).into()),
+        Column::optional("available_at", Time, |row| {
+            row.change().and_then(|change| Some(change.available?.0)).into()
+        }),
+        Column::optional("order_key", Int, |row| {
+            row.change().and_then(|change| Some(change.available?.1)).into()
+        }),
+        Column::optional("wait_until", Time, |row| row.change().and_then(|change| change.wait_until).into()),
+        Column::new("failed", Int, |row| row.is_change(|change| change.failed)),
+        Column::new("released", Int, |row| row.is_change(|change| change.released)),
+        Column::new("changes", Int, |row| row.is_change(|change| change.to.is_some())),
+        Column::new("events", Int, |row| i64::try_from(row.write.progress.events.len()).unwrap_or(0).into()),
+        Column::new("last_step", Int, |row| i64::from(row.last_step()).into()),
+        Column::new("tokens_input", Int, |row| row.sum(|step| step.usage.input)),
+        Column::new("tokens_cache_read", Int, |row| row.sum(|step| step.usage.cache_read)),
+        Column::new("tokens_cache_write", Int, |row| row.sum(|step| step.usage.cache_write)),
+        Column::new("tokens_output", Int, |row| row.sum(|step| step.usage.output)),
+        Column::new("tokens_reasoning", Int, |row| row.sum(|step| step.usage.reasoning)),
+        Column::new("cost_nanos", Int, |row| row.finished().map(|step| step.cost).sum::<Nanos>().0.into()),
+        Column::new("unpriced", Bool, |row| row.finished().any(|step| step.unpriced).into()),
+        Column::new("ended", Int, |row| i64::from(row.is_end()).into()),
+    ]
 }
 
 /// A cancel that was asked for turns a requeue or a wait into its end.
@@ -142,14 +155,15 @@ fn statement(dialect: Dialect) -> String {
          unpriced = CASE WHEN v.unpriced THEN v.unpriced ELSE r.unpriced END, \
          updated_at = v.at \
          FROM {rows} \
-         WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.status = 'RUNNING' AND r.fence = v.fence \
+         WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.{held} AND r.fence = v.fence \
          AND r.lease_expires_at > v.at \
          {returning}",
         next_start = dialect.greatest(
             "r.queue_expires_at",
             &dialect.after_seconds("COALESCE(v.available_at, v.at)", super::NEXT_START)
         ),
-        rows = dialect.rows(1, &COLUMNS),
+        held = is("RUNNING"),
+        rows = dialect.rows(1, &columns()),
         returning = dialect.returning_of("r"),
     )
 }
@@ -160,12 +174,12 @@ pub async fn write(
     tx: &SystemTx,
     writes: &[HeldWrite],
     now: DateTime<Utc>,
-) -> Result<HashMap<Uuid, Written>, DbErr> {
+) -> Result<HashMap<uuid::Uuid, Written>, DbErr> {
     let sql = statement(tx.dialect());
-    let rows = writes.iter().map(|write| row(write, now)).collect();
+    let rows: Vec<_> = writes.iter().map(|write| Row { write, now }).collect();
     let mut written = HashMap::with_capacity(writes.len());
-    let mut last_seq: HashMap<Uuid, i64> = HashMap::with_capacity(writes.len());
-    for found in tx.query(&sql, vec![array(rows)]).await? {
+    let mut last_seq: HashMap<uuid::Uuid, i64> = HashMap::with_capacity(writes.len());
+    for found in tx.query(&sql, tx.dialect().bind(&columns(), &rows)).await? {
         let id = found.try_get("", "id")?;
         last_seq.insert(id, found.try_get("", "event_seq")?);
         written.insert(
@@ -185,14 +199,14 @@ pub async fn write(
         }
         if let Some(change) = write.change.as_ref().filter(|change| change.to.is_some()) {
             let mut data = json!({ "reason": after.reason });
-            if let (Json::Object(data), Json::Object(more)) = (&mut data, &change.event_data) {
+            if let (Object(data), Object(more)) = (&mut data, &change.event_data) {
                 data.extend(more.clone());
             }
             events.push(event(write.tenant, write.run, *last, event_kind(after.status, change), data, now));
         }
-        steps.extend(write.progress.steps.iter().map(|step| step_row(write, step, now)));
+        steps.extend(write.progress.steps.iter().map(|step| StepRow { write, step, now }));
     }
-    insert_steps(tx, steps).await?;
+    insert_steps(tx, &steps).await?;
     super::append_events(tx, &events).await?;
     Ok(written)
 }
@@ -208,53 +222,53 @@ fn event_kind(status: RunStatus, change: &Change) -> &'static str {
     }
 }
 
-const STEP_COLUMNS: [Column; 24] = [
-    Column("tenant_id", UuidType),
-    Column("run_id", UuidType),
-    Column("number", Int),
-    Column("kind", Text),
-    Column("status", Text),
-    Column("attempt", Int),
-    Column("turn", Int),
-    Column("name", Text),
-    Column("tool_id", UuidType),
-    Column("call_id", Text),
-    Column("effect_key", Text),
-    Column("request", JsonType),
-    Column("response", JsonType),
-    Column("stop_reason", Text),
-    Column("tokens_input", Int),
-    Column("tokens_cache_read", Int),
-    Column("tokens_cache_write", Int),
-    Column("tokens_output", Int),
-    Column("tokens_reasoning", Int),
-    Column("cost_nanos", Int),
-    Column("unpriced", Bool),
-    Column("latency_ms", Int),
-    Column("created_at", Time),
-    Column("completed_at", Time),
-];
+/// A step as a row.
+struct StepRow<'a> {
+    write: &'a HeldWrite,
+    step: &'a Step,
+    now: DateTime<Utc>,
+}
 
-fn step_row(write: &HeldWrite, step: &Step, now: DateTime<Utc>) -> Json {
-    json!({
-        "tenant_id": write.tenant, "run_id": write.run, "number": step.number, "kind": step.kind.to_value(),
-        "status": step.status.to_value(), "attempt": write.attempt, "turn": step.turn, "name": step.name,
-        "tool_id": step.tool_id, "call_id": step.call_id, "effect_key": step.effect_key,
-        "request": step.request, "response": step.response, "stop_reason": step.stop_reason,
-        "tokens_input": step.usage.input, "tokens_cache_read": step.usage.cache_read,
-        "tokens_cache_write": step.usage.cache_write, "tokens_output": step.usage.output,
-        "tokens_reasoning": step.usage.reasoning, "cost_nanos": step.cost.0, "unpriced": step.unpriced,
-        "latency_ms": i64::try_from(step.latency.as_millis()).unwrap_or(i64::MAX), "created_at": time_text(now),
-        "completed_at": (step.status != StepStatus::Started).then(|| time_text(now)),
-    })
+const fn step_columns<'a>() -> [Column<StepRow<'a>>; 24] {
+    [
+        Column::new("tenant_id", Uuid, |row| row.write.tenant.into()),
+        Column::new("run_id", Uuid, |row| row.write.run.into()),
+        Column::new("number", Int, |row| i64::from(row.step.number).into()),
+        Column::new("kind", Text, |row| row.step.kind.to_value().into()),
+        Column::new("status", Text, |row| row.step.status.to_value().into()),
+        Column::new("attempt", Int, |row| i64::from(row.write.attempt).into()),
+        Column::new("turn", Int, |row| i64::from(row.step.turn).into()),
+        Column::new("name", Text, |row| row.step.name.clone().into()),
+        Column::optional("tool_id", Uuid, |row| row.step.tool_id.into()),
+        Column::optional("call_id", Text, |row| row.step.call_id.clone().into()),
+        Column::optional("effect_key", Text, |row| row.step.effect_key.clone().into()),
+        Column::optional("request", Json, |row| row.step.request.clone().into()),
+        Column::optional("response", Json, |row| row.step.response.clone().into()),
+        Column::optional("stop_reason", Text, |row| row.step.stop_reason.clone().into()),
+        Column::new("tokens_input", Int, |row| row.step.usage.input.into()),
+        Column::new("tokens_cache_read", Int, |row| row.step.usage.cache_read.into()),
+        Column::new("tokens_cache_write", Int, |row| row.step.usage.cache_write.into()),
+        Column::new("tokens_output", Int, |row| row.step.usage.output.into()),
+        Column::new("tokens_reasoning", Int, |row| row.step.usage.reasoning.into()),
+        Column::new("cost_nanos", Int, |row| row.step.cost.0.into()),
+        Column::new("unpriced", Bool, |row| row.step.unpriced.into()),
+        Column::new("latency_ms", Int, |row| {
+            i64::try_from(row.step.latency.as_millis()).unwrap_or(i64::MAX).into()
+        }),
+        Column::new("created_at", Time, |row| row.now.into()),
+        Column::optional("completed_at", Time, |row| {
+            (row.step.status != StepStatus::Started).then_some(row.now).into()
+        }),
+    ]
 }
 
 /// A finished step is never written again: only an intent (`STARTED`) gets its outcome.
-async fn insert_steps(tx: &SystemTx, steps: Vec<Json>) -> Result<(), DbErr> {
+async fn insert_steps(tx: &SystemTx, steps: &[StepRow<'_>]) -> Result<(), DbErr> {
     if steps.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = STEP_COLUMNS.iter().map(|column| column.0).collect();
+    let columns = step_columns();
+    let names: Vec<_> = columns.iter().map(Column::name).collect();
     let selected =
         names.join(", ").replace("request,", &format!("{},", tx.dialect().json_or_empty("request")));
     let updated: Vec<_> = names
@@ -266,9 +280,9 @@ async fn insert_steps(tx: &SystemTx, steps: Vec<Json>) -> Result<(), DbErr> {
         "INSERT INTO run_step ({}) SELECT {selected} FROM {} WHERE true \
          ON CONFLICT (tenant_id, run_id, number) DO UPDATE SET {} WHERE run_step.status = 'STARTED'",
         names.join(", "),
-        tx.dialect().rows(1, &STEP_COLUMNS),
+        tx.dialect().rows(1, &columns),
         updated.join(", "),
     );
-    tx.execute(&sql, vec![array(steps)]).await?;
+    tx.execute(&sql, tx.dialect().bind(&columns, steps)).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use sea_orm::{DbErr, FromQueryResult as _, Value};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{MOST_LOST, event, shifted_deadline, waited};
+use super::{MOST_LOST, event, is, shifted_deadline, waited};
 use crate::db::SystemTx;
 
 /// How many rows one sweep changes in one transaction.
@@ -51,7 +51,8 @@ async fn lose(
          UPDATE task_run SET status = {status}, reason = {reason}, completed_at = {completed}, error = {error}, \
          lease_owner = NULL, lease_expires_at = NULL, attempt_deadline_at = NULL, lost_count = lost_count + 1, \
          queued_at = $1, queue_expires_at = {next_start}, event_seq = event_seq + 1, updated_at = $1 \
-         WHERE status = 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        found = is("RUNNING"),
         lock = dialect.skip_locked(),
         next_start = dialect.greatest("queue_expires_at", &dialect.after_seconds("$1", super::NEXT_START)),
         status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
@@ -77,7 +78,8 @@ pub async fn force_cancels(
          WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND cancel_requested_at <= $2 LIMIT {BATCH}{lock}) \
          UPDATE task_run SET status = 'CANCELLED', reason = 'BY_USER', completed_at = $1, lease_owner = NULL, \
          lease_expires_at = NULL, attempt_deadline_at = NULL, event_seq = event_seq + 1, updated_at = $1 \
-         WHERE status = 'RUNNING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        found = is("RUNNING"),
         lock = tx.dialect().skip_locked(),
     );
     changed(tx, &sql, vec![now.into(), asked_before.into()], now).await
@@ -91,7 +93,8 @@ pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
          WHERE status = 'PENDING' AND queue_expires_at <= $1 LIMIT {BATCH}{lock}) \
          UPDATE task_run SET status = 'FAILED', reason = 'EXPIRED', completed_at = $1, error = {error}, \
          event_seq = event_seq + 1, updated_at = $1 \
-         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        found = is("PENDING"),
         lock = dialect.skip_locked(),
         error = dialect.json(EXPIRED),
     );
@@ -107,7 +110,8 @@ pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
          UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
          waiting_ms = waiting_ms + {waited}, deadline_at = {deadline}, waiting_since = NULL, available_at = $1, queued_at = $1, \
          queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $1 \
-         WHERE status = 'WAITING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        found = is("WAITING"),
         lock = dialect.skip_locked(),
         waited = waited(dialect, "$1"),
         deadline = shifted_deadline(dialect, "$1"),

@@ -9,8 +9,8 @@ use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{LOWEST_PRIORITY, array, event, order_key};
-use crate::db::{Column, ColumnType, SystemTx};
+use super::{LOWEST_PRIORITY, event, is, order_key};
+use crate::db::{Column, Kind, SystemTx};
 
 /// Claims up to `most` due runs of one lane, the ones in front first. The caller holds the lane's
 /// lock where the lane has a limit.
@@ -35,7 +35,8 @@ pub async fn claim_lane(
          attempt_deadline_at = {attempt_end}, \
          deadline_at = COALESCE(deadline_at, {total_end}), \
          queue_ms = queue_ms + {queued}, event_seq = event_seq + 1, updated_at = $3 \
-         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {pending} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        pending = is("PENDING"),
         lock = dialect.skip_locked(),
         attempt_end = dialect.after_seconds("$3", &policy_seconds(dialect, "attemptSeconds", 600)),
         total_end = dialect.after_seconds("$3", &policy_seconds(dialect, "totalSeconds", 3600)),
@@ -88,20 +89,20 @@ pub async fn renew(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<HashSet<Uuid>, DbErr> {
-    let rows =
-        leases.iter().map(|(tenant, run, fence)| json!({ "tenant_id": tenant, "id": run, "fence": fence }));
-    let columns = [
-        Column("tenant_id", ColumnType::Uuid),
-        Column("id", ColumnType::Uuid),
-        Column("fence", ColumnType::Int),
+    let columns: [Column<(Uuid, Uuid, i64)>; 3] = [
+        Column::new("tenant_id", Kind::Uuid, |lease| lease.0.into()),
+        Column::new("id", Kind::Uuid, |lease| lease.1.into()),
+        Column::new("fence", Kind::Int, |lease| lease.2.into()),
     ];
     let sql = format!(
-        "UPDATE task_run AS r SET lease_expires_at = $3 FROM {} \
-         WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.status = 'RUNNING' AND r.fence = v.fence \
-         AND r.lease_owner = $4 AND r.lease_expires_at > $2 {}",
-        tx.dialect().rows(1, &columns),
+        "UPDATE task_run AS r SET lease_expires_at = $2 FROM {} \
+         WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.{} AND r.fence = v.fence \
+         AND r.lease_owner = $3 AND r.lease_expires_at > $1 {}",
+        tx.dialect().rows(4, &columns),
+        is("RUNNING"),
         tx.dialect().returning_of("r"),
     );
-    let values = vec![array(rows.collect()), now.into(), until.into(), owner.into()];
+    let mut values = vec![now.into(), until.into(), owner.into()];
+    values.extend(tx.dialect().bind(&columns, leases));
     tx.query(&sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
 }

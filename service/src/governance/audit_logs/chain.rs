@@ -14,7 +14,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use entity::governance::audit_log::{AuditOutcome, Model};
 
-use crate::db::dialect::time_text;
+use crate::db::rows::time_text;
 
 pub type Hash = [u8; 32];
 

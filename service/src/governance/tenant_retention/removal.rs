@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::Value;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::RetentionClass;
 use crate::core::Core;
-use crate::db::{Column, ColumnType, Reason, TenantDb, TenantTx};
+use crate::db::{Column, Kind, Reason, TenantDb, TenantTx};
 use crate::error::Result;
 use crate::governance::audit_logs::{Change, Entry, append};
 
@@ -111,10 +111,10 @@ async fn of(tx: &TenantTx, sql: &str, ids: &[Uuid]) -> Result<u64> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let rows: Vec<Json> = ids.iter().map(|id| json!({ "picked": id })).collect();
-    let picked = tx.dialect().rows(2, &[Column("picked", ColumnType::Uuid)]);
+    let columns: [Column<Uuid>; 1] = [Column::new("picked", Kind::Uuid, |id| (*id).into())];
+    let picked = tx.dialect().rows(2, &columns);
     let sql = format!("{sql} (SELECT picked FROM {picked})");
-    Ok(tx.execute(&sql, vec![Json::Array(rows).to_string().into()]).await?)
+    Ok(tx.execute(&sql, tx.dialect().bind(&columns, ids)).await?)
 }
 
 /// Moves the chain's anchor over the rows that are old enough, and removes what is behind it.

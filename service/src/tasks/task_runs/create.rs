@@ -1,5 +1,6 @@
 //! Admission: what a run must fulfil before it is accepted. An accepted run is durable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -143,7 +144,11 @@ pub async fn wait(ctx: &Ctx, submitted: Submitted, longest: Duration) -> Result<
         let pause = until.min(tokio::time::Instant::now() + LOOK);
         loop {
             tokio::select! {
-                seen = subscription.changed() => if seen.status.is_some_and(|status| status.is_terminal()) { break },
+                seen = subscription.changed() => match seen.ended {
+                    Some(run) => return Ok(Arc::unwrap_or_clone(run).into()),
+                    None if seen.status.is_some_and(|status| status.is_terminal()) => break,
+                    None => {}
+                },
                 () = tokio::time::sleep_until(pause) => break,
             }
         }

@@ -1,0 +1,201 @@
+//! Many rows as parameters of one statement, whose text does not depend on their number: prepared and
+//! planned once. An array a column on PostgreSQL, one JSON array of all rows on SQLite.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sea_orm::Value;
+use sea_orm::sea_query::ArrayType;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::Dialect;
+
+/// A column of the rows made from items of `T`: its name, and each item's value.
+pub struct Column<T> {
+    name: &'static str,
+    cell: fn(&T) -> Value,
+    kind: Kind,
+    nullable: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Uuid,
+    Text,
+    Int,
+    Bool,
+    Time,
+    Json,
+}
+
+impl<T> Column<T> {
+    pub const fn new(name: &'static str, kind: Kind, cell: fn(&T) -> Value) -> Self {
+        Self { name, cell, kind, nullable: false }
+    }
+
+    /// A column whose cells may be NULL.
+    pub const fn optional(name: &'static str, kind: Kind, cell: fn(&T) -> Value) -> Self {
+        Self { name, cell, kind, nullable: true }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Dialect {
+    /// A sub-select, named `v`, of the rows that are bound from `$first` on. Its column `ord` counts from
+    /// 1 in their order.
+    pub fn rows<T>(self, first: usize, columns: &[Column<T>]) -> String {
+        match self {
+            Self::Sqlite => {
+                let cells = columns.iter().enumerate().map(|(at, column)| sqlite_cell(at, column));
+                format!("(SELECT key + 1 AS ord, {} FROM json_each(${first})) v", join(cells))
+            }
+            Self::Postgres => {
+                let arrays = (first..)
+                    .zip(columns)
+                    .map(|(at, column)| format!("${at}::{}[]", postgres(column.kind).0));
+                format!(
+                    "(SELECT ord, {} FROM unnest({}) WITH ORDINALITY AS e({}, ord)) v",
+                    join(columns.iter().map(postgres_cell)),
+                    join(arrays),
+                    join(columns.iter().map(|column| column.name.to_owned())),
+                )
+            }
+        }
+    }
+
+    /// What is bound from `$first` on.
+    pub fn bind<T>(self, columns: &[Column<T>], items: &[T]) -> Vec<Value> {
+        match self {
+            Self::Sqlite => {
+                let row = |item| Json::Array(columns.iter().map(|column| json(column.value(item))).collect());
+                vec![Json::Array(items.iter().map(row).collect()).to_string().into()]
+            }
+            Self::Postgres => {
+                let array = |column: &Column<T>| {
+                    let (_, kind, null) = postgres(column.kind);
+                    let cell = |item| {
+                        Some(column.value(item)).filter(Value::is_some).unwrap_or_else(|| null.clone())
+                    };
+                    Value::Array(kind, Some(Box::new(items.iter().map(cell).collect())))
+                };
+                columns.iter().map(array).collect()
+            }
+        }
+    }
+}
+
+impl<T> Column<T> {
+    /// PostgreSQL cannot store NUL, which a model or a tool may send: it becomes U+FFFD, so that one row's
+    /// text does not fail the commit of others.
+    fn value(&self, item: &T) -> Value {
+        match (self.cell)(item) {
+            Value::String(Some(text)) if text.contains('\0') => text.replace('\0', "\u{fffd}").into(),
+            Value::Json(Some(json)) => Value::Json(Some(Box::new(storable(*json)))),
+            value => value,
+        }
+    }
+}
+
+/// The value without NUL, for statements that bind it by itself.
+pub fn storable(mut value: Json) -> Json {
+    if has_nul(&value) {
+        replace_nul(&mut value);
+    }
+    value
+}
+
+fn has_nul(value: &Json) -> bool {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        Json::String(text) => text.contains('\0'),
+        Json::Array(items) => items.iter().any(has_nul),
+        Json::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+    }
+}
+
+fn replace_nul(value: &mut Json) {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        Json::String(text) => *text = text.replace('\0', "\u{fffd}"),
+        Json::Array(items) => items.iter_mut().for_each(replace_nul),
+        Json::Object(fields) => {
+            for (name, mut value) in std::mem::take(fields) {
+                replace_nul(&mut value);
+                fields.insert(name.replace('\0', "\u{fffd}"), value);
+            }
+        }
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn sqlite_cell<T>(at: usize, Column { name, kind, .. }: &Column<T>) -> String {
+    match kind {
+        Kind::Uuid => format!("unhex(value ->> {at}) AS {name}"),
+        Kind::Text | Kind::Int | Kind::Bool | Kind::Time => format!("value ->> {at} AS {name}"),
+        Kind::Json => format!("nullif(value -> {at}, 'null') AS {name}"),
+    }
+}
+
+/// Time as SQLite stores it: such texts sort as time does.
+pub fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, false)
+}
+
+fn json(value: Value) -> Json {
+    match value {
+        Value::Uuid(id) => id.map(|id| id.simple().to_string()).into(),
+        Value::String(text) => text.into(),
+        Value::Int(number) => number.into(),
+        Value::BigInt(number) => number.into(),
+        Value::Bool(flag) => flag.into(),
+        Value::ChronoDateTimeUtc(time) => time.map(time_text).into(),
+        Value::Json(value) => value.map_or(Json::Null, |value| *value),
+        _ => Json::Null,
+    }
+}
+
+/// A column's type in SQL and in an array, and the value that stands for NULL, which the arrays of the
+/// driver cannot hold. No row has it as a value: times are later, texts have no noncharacters.
+fn postgres(kind: Kind) -> (&'static str, ArrayType, Value) {
+    match kind {
+        Kind::Uuid => ("uuid", ArrayType::Uuid, Uuid::nil().into()),
+        Kind::Text => ("text", ArrayType::String, NO_TEXT.into()),
+        Kind::Int => ("bigint", ArrayType::BigInt, i64::MIN.into()),
+        Kind::Bool => ("boolean", ArrayType::Bool, false.into()),
+        Kind::Time => ("timestamptz", ArrayType::ChronoDateTimeUtc, DateTime::<Utc>::UNIX_EPOCH.into()),
+        Kind::Json => ("jsonb", ArrayType::Json, Json::Null.into()),
+    }
+}
+
+const NO_TEXT: &str = "\u{ffff}";
+
+fn postgres_cell<T>(Column { name, kind, nullable, .. }: &Column<T>) -> String {
+    let null = match kind {
+        _ if !nullable => return (*name).to_owned(),
+        Kind::Bool => return (*name).to_owned(),
+        Kind::Uuid => "'00000000-0000-0000-0000-000000000000'::uuid",
+        Kind::Text => "'\u{ffff}'",
+        Kind::Int => "'-9223372036854775808'::bigint",
+        Kind::Time => "'epoch'::timestamptz",
+        Kind::Json => "'null'::jsonb",
+    };
+    format!("nullif({name}, {null}) AS {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nul_is_replaced_and_what_looks_like_it_is_kept() {
+        let value = json!(["a\u{0}b", "\\u0000", { "k\u{0}": "plain" }]);
+        assert_eq!(storable(value), json!(["a\u{fffd}b", "\\u0000", { "k\u{fffd}": "plain" }]));
+    }
+}
