@@ -7,14 +7,17 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 8] = [
+const NOT_SEARCHED: [&str; 11] = [
     "list_agent_versions",
     "list_approvals",
+    "list_audit_logs",
     "list_mails",
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
+    "list_privacy_requests",
     "list_task_runs",
+    "list_team_activity_logs",
     "list_team_invites",
 ];
 

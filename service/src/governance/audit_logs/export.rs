@@ -125,9 +125,13 @@ pub async fn export(
     if !(1..=MOST).contains(&limit) {
         return Err(Error::invalid("limit", "range", format!("limit must be from 1 to {MOST}.")));
     }
+    let start = export.after.unwrap_or(0);
+    if start < 0 {
+        return Err(Error::invalid("after", "range", "must not be negative"));
+    }
     let last = ends(&ctx).await?.end.number;
     Ok(try_stream! {
-        let (mut after, mut left) = (export.after.unwrap_or(0), limit);
+        let (mut after, mut left) = (start, limit);
         while left > 0 && after < last {
             let rows = batch(&ctx, after, last, left.min(BATCH)).await?;
             if rows.is_empty() {
