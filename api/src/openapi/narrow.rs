@@ -22,16 +22,22 @@ const NOT_SEARCHED: [&str; 11] = [
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 8] = [
+const NOT_LABELLED: [&str; 11] = [
     "list_agent_versions",
     "list_approvals",
+    "list_audit_logs",
     "list_mails",
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
+    "list_privacy_requests",
+    "list_team_activity_logs",
     "list_team_invites",
     "list_tenants",
 ];
+
+/// Lists of what has no time of its last change, or is not sorted by it.
+const NOT_UPDATED: [&str; 3] = ["list_audit_logs", "list_task_runs", "list_team_activity_logs"];
 
 /// In a query the brackets are around the name.
 const QUERY_NAME: &str = r"^[^\[\]]+$";
@@ -64,7 +70,7 @@ pub fn parameters(operation: &mut Operation) {
 /// What the list may be sorted by.
 fn order(id: &str) -> ObjectBuilder {
     let mut keys = vec!["createdAt"];
-    if id != "list_task_runs" {
+    if !NOT_UPDATED.contains(&id) {
         keys.push("updatedAt");
     }
     if !NOT_SEARCHED.contains(&id) {
