@@ -3,8 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret as _;
-
 use crate::agents::SnapshotCache;
 use crate::auth::access_tokens::AccessTokens;
 use crate::auth::last_used::LastUsed;
@@ -23,7 +21,7 @@ use crate::ids::Ids;
 use crate::notifications::mails::Smtp;
 use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
-use crate::secrets::MasterKeys;
+use crate::secrets::{self, MasterKeys};
 use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 
@@ -36,7 +34,6 @@ pub struct Parts {
     pub ids: Ids,
     pub db: Db,
     pub keys: MasterKeys,
-    pub cursor_key: [u8; 32],
     pub passwords: Passwords,
     pub access_tokens: AccessTokens,
     pub sign_ins: SignInThrottle,
@@ -85,7 +82,7 @@ impl Core {
         let db = Db::connect(&config.database).await?;
         db.migrate().await?;
         let keys = MasterKeys::from_env_or_file(config.master_key.as_ref(), &config.master_key_file(), &ids)?;
-        let cursor_key = *keys.derive("list cursors")?.expose_secret();
+        secrets::known::adopt(&db, &keys, &clock).await?;
         let access_tokens = crate::auth::signing::load(&db, &keys, &clock, &ids, &config).await?;
         let parts = Parts {
             passwords: Passwords::new(ids.clone(), config.password_permits)?,
@@ -107,7 +104,6 @@ impl Core {
             ids,
             db,
             keys,
-            cursor_key,
             access_tokens,
         };
         Ok(Self(Arc::new(parts)))

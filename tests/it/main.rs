@@ -14,5 +14,6 @@ mod matrix;
 mod notifications;
 mod rules;
 mod runtime;
+mod secrets;
 mod tasks;
 mod usage;

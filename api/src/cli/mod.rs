@@ -2,6 +2,7 @@
 
 mod demo;
 mod first_start;
+mod keys;
 mod log;
 mod migrate;
 mod node;
@@ -40,6 +41,9 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document as YAML.
     Openapi,
+    /// Rotate the keys of secrets and of access tokens, while servers serve.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Make a demo tenant, let an agent work, and serve.
     Demo(demo::Arguments),
 }
@@ -67,6 +71,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
         Command::Worker => worker::run(settings).await,
         Command::Migrate => migrate::run(settings).await,
         Command::Openapi => openapi::run(),
+        Command::Keys(keys) => keys::run(settings, keys).await,
         Command::Demo(arguments) => demo::run(settings, arguments).await,
     }
 }

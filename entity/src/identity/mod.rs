@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod app_user;
+pub mod master_key;
 pub mod membership;
 pub mod refresh_token;
 pub mod session;

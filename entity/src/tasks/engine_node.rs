@@ -10,6 +10,12 @@ pub struct Model {
     pub name: String,
     pub started_at: DateTimeUtc,
     pub last_seen_at: DateTimeUtc,
+    /// The versions of the master keys that it knows, as in `1 2`.
+    pub key_versions: String,
+    /// The version that it seals with.
+    pub seals_with: Option<i32>,
+    /// When it ended in order.
+    pub stopped_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use secrecy::SecretString;
 
 use crate::db::DatabaseConfig;
@@ -24,6 +25,8 @@ pub struct Config {
     pub password_permits: usize,
     /// `iss` and `aud` of access tokens.
     pub issuer: String,
+    /// How long a key signs access tokens.
+    pub signing_key_age: TimeDelta,
     pub engine: EngineSettings,
     pub egress: egress::Policy,
     /// The longest silence of a model provider, before its answer and within it.

@@ -35,10 +35,20 @@ pub struct DatabaseConfig {
 }
 
 impl Db {
+    /// As the one server of a SQLite file, or as one of several of a PostgreSQL database.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
+        Self::open(config, Role::Server).await
+    }
+
+    /// Beside the server of a SQLite file, which must exist: for a command that works on what is served.
+    pub async fn connect_beside(config: &DatabaseConfig) -> Result<Self> {
+        Self::open(config, Role::Beside).await
+    }
+
+    async fn open(config: &DatabaseConfig, role: Role) -> Result<Self> {
         let url = config.url.expose_secret();
         if let Some(path) = url.strip_prefix("sqlite:") {
-            sqlite(Path::new(path.trim_start_matches("//"))).await
+            sqlite(Path::new(path.trim_start_matches("//")), role).await
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             postgres(url, config.max_connections).await
         } else {
@@ -47,7 +57,13 @@ impl Db {
     }
 }
 
-async fn sqlite(path: &Path) -> Result<Db> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Server,
+    Beside,
+}
+
+async fn sqlite(path: &Path, role: Role) -> Result<Db> {
     let file = path.to_str().map(|text| text.split('?').next().unwrap_or(text)).unwrap_or_default();
     if file.is_empty() || file.contains(":memory:") {
         return Err(Error::internal(
@@ -58,10 +74,14 @@ async fn sqlite(path: &Path) -> Result<Db> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(Error::internal)?;
     }
-    let lock = lock(&path)?;
+    let lock = match role {
+        Role::Server => Some(lock(&path)?),
+        Role::Beside if path.exists() => None,
+        Role::Beside => return Err(Error::internal(format!("there is no database at {}", path.display()))),
+    };
     let options = SqliteConnectOptions::new()
         .filename(&path)
-        .create_if_missing(true)
+        .create_if_missing(role == Role::Server)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
@@ -90,7 +110,7 @@ async fn sqlite(path: &Path) -> Result<Db> {
             engine: None,
             dialect: Dialect::Sqlite,
             writes: AtomicU64::default(),
-            _lock: Some(lock),
+            _lock: lock,
         }),
     })
 }

@@ -15,6 +15,7 @@ use super::claim::{Claim, Turns};
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
 use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, transitions};
+use crate::auth::signing;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
@@ -92,6 +93,9 @@ impl Running {
         self.stop.cancel();
         for task in self.loops {
             let _ = task.await;
+        }
+        if let Err(cause) = node::stopped(&self.core, engine.0.instance).await {
+            tracing::warn!(%cause, "could not say that this node has ended");
         }
     }
 }
@@ -273,10 +277,17 @@ async fn sweeps(core: Core, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let swept = sweep::sweep(&core).await;
+        let keys = follow_keys(&core).await;
+        let swept = sweep::sweep(&core).await.and(keys);
         core.engine.0.healthy.store(swept.is_ok(), Ordering::Relaxed);
         if let Err(cause) = swept {
             tracing::warn!(%cause, "could not sweep");
         }
     }
+}
+
+/// What others, or time, changed about the keys of secrets and of access tokens.
+async fn follow_keys(core: &Core) -> Result<()> {
+    node::follow_keys(core, core.engine.0.instance).await?;
+    signing::follow(core).await
 }

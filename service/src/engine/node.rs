@@ -13,6 +13,7 @@ use super::transitions;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::secrets::known;
 
 /// The node's lasting name is kept in its data folder and held by a lock while the process lives, so
 /// that a second process beside it takes another name.
@@ -60,9 +61,51 @@ pub async fn register(core: &Core, name: &str, instance: Uuid) -> Result<usize> 
         }
         Entity::delete_by_id(node.id).exec(tx.connection()).await?;
     }
-    let row = Model { id: instance, name: name.to_owned(), started_at: now, last_seen_at: now };
+    let row = Model {
+        id: instance,
+        name: name.to_owned(),
+        started_at: now,
+        last_seen_at: now,
+        key_versions: versions(core),
+        seals_with: i32::try_from(core.keys.seals_with()).ok(),
+        stopped_at: None,
+    };
     let row: ActiveModel = row.into_active_model().reset_all();
     row.insert(tx.connection()).await?;
     tx.commit().await?;
     Ok(released)
+}
+
+/// Follows the database's word for which master key seals, and tells what this node knows. What it sealed
+/// with is told a look later: a transaction that was under way then is over.
+pub async fn follow_keys(core: &Core, instance: Uuid) -> Result<()> {
+    let sealed_with = i32::try_from(core.keys.seals_with()).ok();
+    let followed = known::look(&core.db, &core.keys).await;
+    let system = core.db.system(Reason::Engine);
+    let sql = "SELECT key_versions, seals_with FROM engine_node WHERE id = $1";
+    let Some(told) = system.query(sql, vec![instance.into()]).await?.into_iter().next() else {
+        return followed;
+    };
+    let versions = versions(core);
+    let told: (String, Option<i32>) = (told.try_get("", "key_versions")?, told.try_get("", "seals_with")?);
+    if told != (versions.clone(), sealed_with) {
+        let tx = system.begin().await?;
+        let sql = "UPDATE engine_node SET key_versions = $2, seals_with = $3 WHERE id = $1";
+        tx.execute(sql, vec![instance.into(), versions.into(), sealed_with.into()]).await?;
+        tx.commit().await?;
+    }
+    followed
+}
+
+/// This node has ended in order: nothing waits for it.
+pub async fn stopped(core: &Core, instance: Uuid) -> Result<()> {
+    let tx = core.db.system(Reason::Engine).begin().await?;
+    let sql = "UPDATE engine_node SET stopped_at = $2 WHERE id = $1";
+    tx.execute(sql, vec![instance.into(), core.clock.now().into()]).await?;
+    tx.commit().await
+}
+
+fn versions(core: &Core) -> String {
+    let versions: Vec<String> = core.keys.versions().iter().map(u32::to_string).collect();
+    versions.join(" ")
 }

@@ -83,7 +83,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("new_data", Personal),
         ],
     ),
-    ("engine_node", &[("name", Nothing)]),
+    ("engine_node", &[("name", Nothing), ("key_versions", Nothing)]),
     ("idempotency_record", &[("principal", Pseudonym), ("route", Nothing), ("key", Content)]),
     (
         "integration",
@@ -106,6 +106,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("reason", Content),
         ],
     ),
+    ("master_key", &[("fingerprint", Nothing)]),
     ("membership", &[("role", Nothing), ("status", Nothing)]),
     ("model_price", &[("model", Nothing), ("currency", Nothing), ("note", Content)]),
     (

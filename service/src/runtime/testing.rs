@@ -38,6 +38,7 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         admin_password: None,
         password_permits: 1,
         issuer: "http://localhost".to_owned(),
+        signing_key_age: chrono::TimeDelta::days(90),
         engine: EngineSettings { concurrency: 0, ..EngineSettings::default() },
         egress: crate::egress::Policy::default(),
         model_silence: std::time::Duration::from_secs(120),

@@ -63,6 +63,13 @@ impl MasterKey {
         Ok(Zeroizing::new(*key))
     }
 
+    /// The first half of a derived key, in hex.
+    pub(super) fn fingerprint(&self) -> Result<String> {
+        let derived = self.derive("fingerprint")?;
+        let (half, _) = derived.expose_secret().split_at(KEY_BYTES / 2);
+        Ok(half.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     pub(super) fn derive(&self, purpose: &'static str) -> Result<SecretBox<[u8; KEY_BYTES]>> {
         expand(&self.derivation, &["derive ", purpose])
     }
@@ -79,8 +86,10 @@ fn expand(derivation: &Prk, info: &[&'static str]) -> Result<SecretBox<[u8; KEY_
 /// `v1`, `v2`, …
 fn parse_version(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('v')?;
-    let version = digits.parse().ok()?;
-    (version > 0 && !digits.starts_with(['0', '+'])).then_some(version)
+    let version: u32 = digits.parse().ok()?;
+    // The databases' numbers have a sign.
+    let fits = i32::try_from(version).is_ok();
+    (fits && version > 0 && !digits.starts_with(['0', '+'])).then_some(version)
 }
 
 fn parse_key(text: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>, String> {

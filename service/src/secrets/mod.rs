@@ -4,13 +4,19 @@
 //! master key. Both layers are bound to the value's [`Place`], so a sealed value that is copied to
 //! another row, column or tenant does not open. Rotation wraps the value's key anew and never sees
 //! the plaintext.
+//!
+//! Which of the keys seals is written in the database (see [`known`]), so that nodes change over together.
 
 mod key_file;
+pub mod known;
 mod master_key;
+pub mod rotation;
+pub mod sealed;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
@@ -54,11 +60,24 @@ impl Place {
     }
 }
 
-/// The master keys of the installation. The first one seals; all of them open, so that a new key
-/// can be made known to every node before any node seals with it.
+/// The master keys of the installation. One seals, all of them open, so that a new key can be made known
+/// to every node before any node seals with it.
 pub struct MasterKeys {
-    current: MasterKey,
-    previous: Vec<MasterKey>,
+    ring: RwLock<Arc<Ring>>,
+    source: Source,
+}
+
+/// The keys in the order in which they were given.
+struct Ring {
+    keys: Vec<Arc<MasterKey>>,
+    /// The version that seals.
+    seals: u32,
+}
+
+/// Where the keys came from.
+enum Source {
+    Given,
+    File(PathBuf),
 }
 
 impl MasterKeys {
@@ -66,7 +85,7 @@ impl MasterKeys {
     /// with a random key and mode 0600 when it does not exist.
     ///
     /// A key is 32 bytes in hex or base64, alone (then its version is `v1`) or as
-    /// `v2:KEY,v1:KEY` with the sealing key first.
+    /// `v2:KEY,v1:KEY`. The first one is the one that a rotation goes to.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the variable or the file when a key is malformed or the file can
@@ -74,16 +93,100 @@ impl MasterKeys {
     pub fn from_env_or_file(text: Option<&SecretString>, path: &Path, ids: &Ids) -> Result<Self> {
         match text {
             Some(text) => Self::parse(text, "MC_MASTER_KEY"),
-            None => Self::parse(&key_file::read_or_create(path, ids)?, &path.display().to_string()),
+            None => {
+                let keys = Self::parse(&key_file::read_or_create(path, ids)?, &path.display().to_string())?;
+                Ok(Self { source: Source::File(path.to_owned()), ..keys })
+            }
         }
     }
 
     fn parse(text: &SecretString, source: &str) -> Result<Self> {
-        let mut keys = MasterKey::parse_list(text)
-            .map_err(|message| Error::invalid(source, "invalid_master_key", message))?
-            .into_iter();
-        let current = keys.next().ok_or_else(|| Error::internal("a key list is never empty"))?;
-        Ok(Self { current, previous: keys.collect() })
+        let keys = MasterKey::parse_list(text)
+            .map_err(|message| Error::invalid(source, "invalid_master_key", message))?;
+        let seals = keys.first().map(MasterKey::version);
+        let seals = seals.ok_or_else(|| Error::internal("a key list is never empty"))?;
+        let keys = keys.into_iter().map(Arc::new).collect();
+        Ok(Self { ring: RwLock::new(Arc::new(Ring { keys, seals })), source: Source::Given })
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, ring: Ring) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    }
+
+    /// The version that a rotation goes to.
+    pub fn first(&self) -> u32 {
+        let ring = self.ring();
+        ring.keys.first().map_or(ring.seals, |key| key.version())
+    }
+
+    /// In ascending order.
+    pub fn versions(&self) -> Vec<u32> {
+        let mut versions: Vec<u32> = self.ring().keys.iter().map(|key| key.version()).collect();
+        versions.sort_unstable();
+        versions
+    }
+
+    /// The version that seals.
+    pub fn seals_with(&self) -> u32 {
+        self.ring().seals
+    }
+
+    /// Seals with this version from now on; `false` when it is not known here.
+    pub fn seal_with(&self, version: u32) -> bool {
+        let ring = self.ring();
+        let is_known = ring.find(version).is_some();
+        if is_known && ring.seals != version {
+            self.replace(Ring { keys: ring.keys.clone(), seals: version });
+        }
+        is_known
+    }
+
+    /// What tells whether two keys of one version are the same; nothing of the key can be learned from it.
+    pub fn fingerprint(&self, version: u32) -> Option<String> {
+        self.ring().find(version)?.fingerprint().ok()
+    }
+
+    /// Looks into the key file again, if the keys came from one: a rotation may have put a key there.
+    ///
+    /// # Errors
+    /// As [`MasterKeys::from_env_or_file`]; the known keys stay.
+    pub fn read_again(&self) -> Result<()> {
+        let Source::File(path) = &self.source else { return Ok(()) };
+        let read = Self::parse(&key_file::read(path)?, &path.display().to_string())?;
+        let (seals, ring) = (self.seals_with(), read.ring());
+        if ring.find(seals).is_none() {
+            return Err(failed("find the sealing key in the key file"));
+        }
+        self.replace(Ring { keys: ring.keys.clone(), seals });
+        Ok(())
+    }
+
+    /// Puts a new random key, which a rotation goes to, into the key file.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the keys are given by `MC_MASTER_KEY`, which nobody but the operator changes.
+    pub fn add_to_file(&self, ids: &Ids) -> Result<u32> {
+        let Source::File(path) = &self.source else {
+            let message = "Put a new key in front of the others (v2:NEW,v1:OLD), give it to every node, and \
+                           run this again.";
+            return Err(Error::invalid("MC_MASTER_KEY", "no_new_key", message));
+        };
+        let version = self.versions().last().map_or(1, |last| last.saturating_add(1));
+        key_file::prepend(path, version, ids)?;
+        self.read_again()?;
+        Ok(version)
+    }
+
+    /// Held by the one rotation that may change the key file, where there is one.
+    pub fn lock(&self) -> Result<Option<std::fs::File>> {
+        match &self.source {
+            Source::Given => Ok(None),
+            Source::File(path) => key_file::lock(path).map(Some),
+        }
     }
 
     /// Seals a value for its place. The bytes are: version of the master key (4, big endian), the
@@ -92,7 +195,7 @@ impl MasterKeys {
         let mut value_key = Zeroizing::new([0; KEY_BYTES]);
         aws_lc_rs::rand::fill(value_key.as_mut()).map_err(|_| failed("make a key"))?;
         let value = encrypt(&cipher(&value_key)?, &place.associated_data(VALUE), plaintext)?;
-        self.current.wrap(place, &value_key, &value)
+        self.ring().sealing()?.wrap(place, &value_key, &value)
     }
 
     /// # Errors
@@ -111,19 +214,22 @@ impl MasterKeys {
         Ok(SecretString::from(text))
     }
 
-    /// The same value wrapped by the current key, or `None` when it is already.
+    /// The same value wrapped by the sealing key, or `None` when it is already.
     pub fn rewrap(&self, place: &Place, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
-        if sealed.starts_with(&self.current.version().to_be_bytes()) {
+        let ring = self.ring();
+        if sealed.starts_with(&ring.seals.to_be_bytes()) {
             return Ok(None);
         }
         let (value_key, value) = self.unwrap_key(place, sealed)?;
-        self.current.wrap(place, &value_key, value).map(Some)
+        ring.sealing()?.wrap(place, &value_key, value).map(Some)
     }
 
-    /// A key for another use (signing cursors, …), by HKDF-SHA256 (RFC 5869) from the current
-    /// master key: a rotation changes it.
-    pub fn derive(&self, purpose: &'static str) -> Result<SecretBox<[u8; KEY_BYTES]>> {
-        self.current.derive(purpose)
+    /// Keys for another use (signing cursors, …), by HKDF-SHA256 (RFC 5869), one of each master key: the
+    /// sealing one's first, so that what was signed before a rotation is still known after it.
+    pub fn derive(&self, purpose: &'static str) -> Result<Vec<SecretBox<[u8; KEY_BYTES]>>> {
+        let ring = self.ring();
+        let others = ring.keys.iter().filter(|key| key.version() != ring.seals);
+        std::iter::once(ring.sealing()?).chain(others).map(|key| key.derive(purpose)).collect()
     }
 
     /// The value's key and the encrypted value.
@@ -136,11 +242,19 @@ impl MasterKeys {
         let (version, rest) = sealed.split_first_chunk().ok_or_else(malformed)?;
         let (wrapped, value) = rest.split_at_checked(WRAPPED_KEY_BYTES).ok_or_else(malformed)?;
         let version = u32::from_be_bytes(*version);
-        let key = std::iter::once(&self.current)
-            .chain(&self.previous)
-            .find(|key| key.version() == version)
-            .ok_or_else(|| failed("find the master key's version"))?;
+        let ring = self.ring();
+        let key = ring.find(version).ok_or_else(|| failed("find the master key's version"))?;
         Ok((key.unwrap(place, wrapped)?, value))
+    }
+}
+
+impl Ring {
+    fn find(&self, version: u32) -> Option<&Arc<MasterKey>> {
+        self.keys.iter().find(|key| key.version() == version)
+    }
+
+    fn sealing(&self) -> Result<&Arc<MasterKey>> {
+        self.find(self.seals).ok_or_else(|| failed("find the sealing key"))
     }
 }
 

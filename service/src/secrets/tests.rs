@@ -115,7 +115,7 @@ fn derived_keys_are_hkdf_sha256_and_differ_by_purpose_and_key() {
     };
     let master: Vec<u8> = (0..32).collect();
     let expected = mac(&mac(&[0; 32], &master), b"derive cursors\x01");
-    let derived = |text, purpose| *keys(text).derive(purpose).unwrap().expose_secret();
+    let derived = |text, purpose| *keys(text).derive(purpose).unwrap()[0].expose_secret();
     assert_eq!(derived(ONE, "cursors").as_slice(), expected.as_slice());
     assert_ne!(derived(ONE, "cursors"), derived(ONE, "cursor"));
     assert_ne!(derived(ONE, "cursors"), derived(TWO, "cursors"));
@@ -128,8 +128,8 @@ fn bad_keys_are_refused_without_showing_them() {
     let seventeen = (1..=17).map(|version| format!("v{version}:{ONE}")).collect::<Vec<_>>().join(",");
     let weak = "00".repeat(32);
     let cases = ["", "secret", short, &repeated, &seventeen, &weak, "v1:", "1:x", "v0:x", "v1:a,,", "é"];
-    let versions =
-        ["v01", "v+1", "v-1", "V1", "v", "v4294967296", ""].map(|version| format!("{version}:{ONE}"));
+    let versions = ["v01", "v+1", "v-1", "V1", "v", "v4294967296", "v2147483648", ""]
+        .map(|version| format!("{version}:{ONE}"));
     let cases = cases.into_iter().chain(versions.iter().map(String::as_str));
     for text in cases {
         let Err(error) = MasterKeys::parse(&SecretString::from(text), "MC_MASTER_KEY") else {
@@ -185,4 +185,47 @@ fn an_unsafe_key_file_is_refused() {
     }
     assert!(MasterKeys::from_env_or_file(None, folder.path(), &ids()).is_err());
     assert!(MasterKeys::from_env_or_file(None, &folder.path().join("no/such"), &ids()).is_err());
+}
+
+#[test]
+fn what_was_derived_before_a_rotation_is_still_known_after_it() {
+    let both = keys(&format!("v2:{TWO},v1:{ONE}"));
+    let derived = |keys: &MasterKeys| -> Vec<[u8; KEY_BYTES]> {
+        keys.derive("cursors").unwrap().iter().map(|key| *key.expose_secret()).collect()
+    };
+    let (old, new) = (derived(&keys(ONE))[0], derived(&keys(&format!("v2:{TWO}")))[0]);
+    assert_eq!(derived(&both), [new, old]);
+    assert!(both.seal_with(1));
+    assert_eq!(derived(&both), [old, new]);
+    assert!(!both.seal_with(3));
+    assert_eq!(both.seals_with(), 1);
+}
+
+#[test]
+fn a_key_that_is_put_into_the_file_becomes_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let server = MasterKeys::from_env_or_file(None, &path, &ids()).unwrap();
+    let sealed = server.seal(&place(), b"old").unwrap();
+    let fingerprint = server.fingerprint(1).unwrap();
+
+    let other = MasterKeys::from_env_or_file(None, &path, &ids()).unwrap();
+    other.add_to_file(&Ids::seeded(Clock::manual(chrono::DateTime::UNIX_EPOCH), 8)).unwrap();
+    assert_eq!((other.first(), other.seals_with(), other.versions()), (2, 1, vec![1, 2]));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+    assert_eq!(server.versions(), [1]);
+    server.read_again().unwrap();
+    assert_eq!((server.versions(), server.seals_with()), (vec![1, 2], 1));
+    assert_eq!(server.fingerprint(1).unwrap(), fingerprint);
+    assert_eq!(server.fingerprint(2), other.fingerprint(2));
+    assert_ne!(server.fingerprint(2).unwrap(), fingerprint);
+    assert!(server.seal_with(2));
+    let rewrapped = server.rewrap(&place(), &sealed).unwrap().unwrap();
+    assert_eq!(other.open(&place(), &rewrapped).unwrap().expose_secret(), b"old");
+
+    // A file that has lost the sealing key is not taken over.
+    std::fs::write(&path, format!("v1:{ONE}")).unwrap();
+    assert!(server.read_again().is_err());
+    assert_eq!(server.versions(), [1, 2]);
 }

@@ -7,6 +7,7 @@ mod openapi;
 mod personal_data;
 mod places;
 mod schema;
+mod sealed;
 mod sources;
 
 use std::path::{Path, PathBuf};

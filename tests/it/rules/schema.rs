@@ -13,10 +13,11 @@ use secrecy::ExposeSecret as _;
 use crate::support::{Backend, fresh};
 
 /// Tables of the platform itself, whose rows belong to no tenant.
-const PLATFORM: [&str; 9] = [
+const PLATFORM: [&str; 10] = [
     "app_user",
     "engine_node",
     "mail",
+    "master_key",
     "refresh_token",
     "seaql_migrations",
     "session",
@@ -98,7 +99,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record privacy_request retention_policy;
-        identity: api_key app_user membership refresh_token session signing_key team_invite tenant verification_token;
+        identity: api_key app_user master_key membership refresh_token session signing_key team_invite tenant verification_token;
         integrations: integration;
         notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;

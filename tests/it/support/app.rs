@@ -114,6 +114,7 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
         admin_password: Some(SecretString::from(PASSWORD)),
         password_permits: 2,
         issuer: "mission-control".to_owned(),
+        signing_key_age: chrono::TimeDelta::days(90),
         engine: EngineSettings {
             concurrency: 16,
             lease: Duration::from_secs(30),

@@ -53,7 +53,8 @@ impl Home {
         Process { child: command.spawn().unwrap(), url: format!("http://127.0.0.1:{port}") }
     }
 
-    fn command(&self, subcommand: &str) -> Command {
+    /// Any other command, on the same database.
+    pub fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(binary());
         command
             .arg(subcommand)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret as _, SecretString};
 use service::config::{Config, DefaultProvider};
 use service::db::DatabaseConfig;
@@ -41,6 +42,7 @@ impl Settings {
             admin_password: self.admin_password.clone(),
             password_permits: std::thread::available_parallelism().map_or(2, usize::from),
             issuer: self.issuer.clone(),
+            signing_key_age: TimeDelta::days(i64::from(self.signing_key_days)),
             engine: EngineSettings {
                 concurrency: self.engine_concurrency,
                 lease: seconds(self.lease_seconds),
@@ -121,6 +123,10 @@ impl Settings {
         refuse(
             !(1..=3600).contains(&self.model_idle_seconds),
             "Set MC_MODEL_IDLE_SECONDS to 1 to 3600.".to_owned(),
+        );
+        refuse(
+            !(1..=3650).contains(&self.signing_key_days),
+            "Set MC_SIGNING_KEY_DAYS to 1 to 3650.".to_owned(),
         );
         refuse(self.sweep_seconds == 0, "Set MC_SWEEP_SECONDS to 1 or more.".to_owned());
         refuse(

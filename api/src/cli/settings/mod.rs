@@ -45,6 +45,9 @@ pub struct Settings {
     /// `iss` and `aud` of access tokens.
     #[arg(long, env = "MC_ISSUER", default_value = "mission-control", global = true)]
     pub issuer: String,
+    /// After how many days another key signs access tokens.
+    #[arg(long, env = "MC_SIGNING_KEY_DAYS", default_value_t = 90, global = true)]
+    pub signing_key_days: u32,
     /// What is logged, as in `info,service::engine=debug`.
     #[arg(
         long,

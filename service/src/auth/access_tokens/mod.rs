@@ -9,6 +9,8 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 
-pub use signing_keys::{SigningKey, SigningKeys, VerifyingKey, install_crypto_provider};
+pub use signing_keys::{MAX_KEYS, SigningKey, SigningKeys, VerifyingKey, install_crypto_provider};
 
 /// Seconds from issue to expiry.
 pub const LIFETIME_SECONDS: i64 = 600;
@@ -57,7 +59,7 @@ pub struct AccessClaims {
 pub struct AccessTokens {
     issuer: String,
     audience: String,
-    keys: SigningKeys,
+    keys: RwLock<Arc<SigningKeys>>,
     validation: Validation,
 }
 
@@ -70,15 +72,22 @@ impl AccessTokens {
         validation.set_audience(&[&audience]);
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Self { issuer, audience, keys, validation }
+        Self { issuer, audience, keys: RwLock::new(Arc::new(keys)), validation }
     }
 
-    pub fn keys(&self) -> &SigningKeys {
-        &self.keys
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// After a rotation.
+    pub fn take_over(&self, keys: SigningKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// A signed token, valid from `now` for [`LIFETIME_SECONDS`].
     pub fn issue(&self, subject: Subject, ids: &Ids, now: DateTime<Utc>) -> Result<String> {
+        let keys = self.keys();
+        let key = keys.current(now)?;
         let now = now.timestamp();
         let claims = AccessClaims {
             iss: self.issuer.clone(),
@@ -93,8 +102,8 @@ impl AccessTokens {
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(self.keys.current.kid().to_owned());
-        jsonwebtoken::encode(&header, &claims, &self.keys.current.encoding).map_err(Error::internal)
+        header.kid = Some(key.kid().to_owned());
+        jsonwebtoken::encode(&header, &claims, &key.encoding).map_err(Error::internal)
     }
 
     /// The claims of a token that is ours, for us, and valid at `now`.
@@ -122,7 +131,8 @@ impl AccessTokens {
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return None;
         }
-        let key = self.keys.find(header.kid.as_deref()?)?;
+        let keys = self.keys();
+        let key = keys.find(header.kid.as_deref()?)?;
         let decoded = jsonwebtoken::decode::<AccessClaims>(token, &key.decoding, &self.validation);
         decoded.ok().map(|token| token.claims)
     }

@@ -4,6 +4,7 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use secrecy::SecretSlice;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::Ids;
 
 /// More keys than a rotation needs at once: the next, the current and the retired ones.
-const MAX_KEYS: usize = 16;
+pub const MAX_KEYS: usize = 16;
 
 /// A public key that verifies.
 #[derive(Clone)]
@@ -93,11 +94,13 @@ impl SigningKey {
     }
 }
 
-/// The key that signs and the others that still, or already, verify. Give a new key to every node
-/// as one of the others before it signs.
+/// The keys that sign, each from a time on, those that only verify, and those that are retired: of them no
+/// token is left, only statements.
 pub struct SigningKeys {
-    pub(super) current: SigningKey,
+    /// The latest first.
+    signing: Vec<(DateTime<Utc>, SigningKey)>,
     others: Vec<VerifyingKey>,
+    retired: Vec<VerifyingKey>,
 }
 
 impl SigningKeys {
@@ -105,11 +108,38 @@ impl SigningKeys {
         if others.len() >= MAX_KEYS {
             return Err(Error::internal(format!("more than {MAX_KEYS} keys for access tokens")));
         }
-        Ok(Self { current, others })
+        Ok(Self { signing: vec![(DateTime::UNIX_EPOCH, current)], others, retired: Vec::new() })
+    }
+
+    /// Each of the keys signs from its time on until the next one's. Every node has a key before it signs.
+    pub fn scheduled(
+        mut signing: Vec<(DateTime<Utc>, SigningKey)>,
+        retired: Vec<VerifyingKey>,
+    ) -> Result<Self> {
+        if signing.len() > MAX_KEYS {
+            return Err(Error::internal(format!("more than {MAX_KEYS} keys for access tokens")));
+        }
+        signing.sort_by_key(|(from, _)| std::cmp::Reverse(*from));
+        Ok(Self { signing, others: Vec::new(), retired })
+    }
+
+    pub(super) fn current(&self, now: DateTime<Utc>) -> Result<&SigningKey> {
+        let begun = self.signing.iter().find(|(from, _)| *from <= now);
+        let key = begun.or_else(|| self.signing.last()).map(|(_, key)| key);
+        key.ok_or_else(|| Error::internal("no key signs access tokens"))
     }
 
     pub(super) fn find(&self, kid: &str) -> Option<&VerifyingKey> {
         self.all().find(|key| key.kid == kid)
+    }
+
+    pub(super) fn find_ever(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.all().chain(&self.retired).find(|key| key.kid == kid)
+    }
+
+    /// The ids of the keys that verify tokens.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.all().map(VerifyingKey::kid)
     }
 
     /// The answer of `/.well-known/jwks.json` (RFC 7517).
@@ -119,7 +149,7 @@ impl SigningKeys {
     }
 
     fn all(&self) -> impl Iterator<Item = &VerifyingKey> {
-        std::iter::once(&self.current.verifying).chain(&self.others)
+        self.signing.iter().map(|(_, key)| &key.verifying).chain(&self.others)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Statements that the server signs beside access tokens: the same keys under another `typ`, so that
 //! neither passes for the other. They name no person and do not expire.
 
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,14 +14,16 @@ impl AccessTokens {
         &self.issuer
     }
 
-    pub fn sign_statement(&self, kind: &str, claims: &impl Serialize) -> Result<String> {
+    pub fn sign_statement(&self, kind: &str, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String> {
+        let keys = self.keys();
+        let key = keys.current(now)?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(kind.to_owned());
-        header.kid = Some(self.keys.current.kid().to_owned());
-        jsonwebtoken::encode(&header, claims, &self.keys.current.encoding).map_err(Error::internal)
+        header.kid = Some(key.kid().to_owned());
+        jsonwebtoken::encode(&header, claims, &key.encoding).map_err(Error::internal)
     }
 
-    /// The claims of a statement of this kind that one of our keys signed.
+    /// The claims of a statement of this kind that one of our keys signed, be it retired.
     pub fn read_statement<T: DeserializeOwned + Clone>(&self, kind: &str, text: &str) -> Option<T> {
         if text.len() > MAX_TOKEN_BYTES {
             return None;
@@ -33,7 +36,8 @@ impl AccessTokens {
         validation.set_required_spec_claims::<&str>(&[]);
         validation.validate_exp = false;
         validation.validate_aud = false;
-        let key = self.keys.find(header.kid.as_deref()?)?;
+        let keys = self.keys();
+        let key = keys.find_ever(header.kid.as_deref()?)?;
         jsonwebtoken::decode::<T>(text, &key.decoding, &validation).ok().map(|statement| statement.claims)
     }
 }

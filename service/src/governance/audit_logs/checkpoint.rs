@@ -27,14 +27,15 @@ struct Claims {
 }
 
 pub fn seal(ctx: &Ctx, end: &Link) -> Result<String> {
+    let now = ctx.core.clock.now();
     let claims = Claims {
         iss: ctx.core.access_tokens.issuer().to_owned(),
         tid: ctx.tenant,
         number: end.number,
         hash: hex(&end.hash),
-        iat: ctx.core.clock.now().timestamp(),
+        iat: now.timestamp(),
     };
-    ctx.core.access_tokens.sign_statement(TYPE, &claims)
+    ctx.core.access_tokens.sign_statement(TYPE, &claims, now)
 }
 
 /// The link that a checkpoint of this tenant names.
