@@ -41,7 +41,7 @@ pub fn is_wanted(request: &HttpRequest) -> bool {
 /// 422 at `Last-Event-ID`.
 pub fn last_event_id(request: &HttpRequest) -> Result<Option<i64>, Error> {
     let Some(last) = request.headers().get("Last-Event-ID") else { return Ok(None) };
-    let number = last.to_str().ok().and_then(|last| last.parse().ok());
+    let number = last.to_str().ok().and_then(|last| last.parse().ok()).filter(|number| *number >= 0);
     let wrong = || Error::invalid("Last-Event-ID", "range", "must be the id of an event of this stream");
     number.map(Some).ok_or_else(wrong)
 }

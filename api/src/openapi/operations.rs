@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use actix_web::dev::ResourceDef;
 use actix_web::{HttpRequest, HttpResponse};
 use service::error::Error;
+use utoipa::Number;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -23,8 +24,15 @@ pub struct Operation {
     pub public: bool,
     /// The permission it needs; none for an operation of every authenticated caller.
     pub permission: Option<String>,
-    /// What it takes in the query, with the most characters where the document has a limit.
-    query: BTreeMap<String, Option<usize>>,
+    /// What it takes in the query, with the limits that the document states.
+    query: BTreeMap<String, Limits>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    characters: Option<usize>,
+    minimum: Option<i128>,
+    maximum: Option<i128>,
 }
 
 /// All operations, in the order of the document.
@@ -41,7 +49,7 @@ fn read() -> Vec<Operation> {
             let permission = operation.extensions.as_ref().and_then(|all| all.get("x-permission"));
             let query = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
                 RefOr::T(known) if known.parameter_in == ParameterIn::Query => {
-                    Some((known.name.clone(), longest(known)))
+                    Some((known.name.clone(), limits(known)))
                 }
                 RefOr::T(_) | RefOr::Ref(_) => None,
             });
@@ -58,10 +66,37 @@ fn read() -> Vec<Operation> {
     operations
 }
 
-fn longest(parameter: &Parameter) -> Option<usize> {
-    match &parameter.schema {
-        Some(RefOr::T(Schema::Object(object))) => object.max_length,
-        _ => None,
+fn limits(parameter: &Parameter) -> Limits {
+    let Some(RefOr::T(Schema::Object(object))) = &parameter.schema else { return Limits::default() };
+    Limits {
+        characters: object.max_length,
+        minimum: object.minimum.as_ref().and_then(whole),
+        maximum: object.maximum.as_ref().and_then(whole),
+    }
+}
+
+fn whole(number: &Number) -> Option<i128> {
+    match number {
+        Number::Int(number) => i128::try_from(*number).ok(),
+        Number::UInt(number) => i128::try_from(*number).ok(),
+        Number::Float(_) => None,
+    }
+}
+
+impl Limits {
+    /// What is no number is refused where the parameter is read.
+    fn check(self, name: &str, value: &str) -> Result<(), Error> {
+        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+        if self.characters.is_some_and(|most| value.len() > most && value.chars().count() > most) {
+            return Err(Error::invalid(name, "length", "is longer than this parameter may be"));
+        }
+        let Ok(number) = value.parse::<i128>() else { return Ok(()) };
+        let outside = match self {
+            Self { minimum: Some(least), .. } if number < least => format!("must be at least {least}"),
+            Self { maximum: Some(most), .. } if number > most => format!("must be at most {most}"),
+            _ => return Ok(()),
+        };
+        Err(Error::invalid(name, "range", outside))
     }
 }
 
@@ -85,7 +120,7 @@ pub fn operation_of(request: &HttpRequest) -> &'static str {
 }
 
 /// Refuses query parameters that the operation does not declare: a misspelt filter must not widen a
-/// list. What is longer than the document says is refused here as well.
+/// list. What is longer, smaller or greater than the document says is refused here as well.
 ///
 /// # Errors
 /// 422 naming the parameter.
@@ -95,14 +130,11 @@ pub fn refuse_undeclared(request: &HttpRequest) -> Result<(), Error> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let end = key.find(['[', '%']).unwrap_or(key.len());
         let name = key.get(..end).unwrap_or(key);
-        let Some(longest) = operation.query.get(name) else {
+        let Some(limits) = operation.query.get(name) else {
             let shown: String = key.chars().take(64).collect();
             return Err(Error::invalid(shown, "unknown_parameter", "is not a parameter of this operation"));
         };
-        let written = || percent_encoding::percent_decode_str(value).decode_utf8_lossy().chars().count();
-        if longest.is_some_and(|longest| value.len() > longest && written() > longest) {
-            return Err(Error::invalid(name, "length", "is longer than this parameter may be"));
-        }
+        limits.check(name, value)?;
         if key.contains("%00") || value.contains("%00") {
             return Err(Error::invalid(name, "nul", "must not contain the NUL character"));
         }

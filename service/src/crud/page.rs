@@ -18,7 +18,6 @@ use crate::db::rows::time_text;
 use crate::error::{Error, Result};
 
 pub const DEFAULT_LIMIT: u64 = 50;
-pub const MOST: u64 = 200;
 /// `count=true` counts no further.
 pub const COUNT_CAP: u64 = 10_000;
 pub const MOST_METADATA_FILTERS: usize = 8;
@@ -106,12 +105,8 @@ macro_rules! page {
 pub use page;
 
 impl Paging {
-    pub fn limit(&self) -> Result<u64> {
-        match self.limit {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-            Some(_) => Err(Error::invalid("limit", "range", format!("limit must be from 1 to {MOST}."))),
-        }
+    pub fn limit(&self) -> u64 {
+        self.limit.unwrap_or(DEFAULT_LIMIT)
     }
 }
 
@@ -173,7 +168,7 @@ pub(crate) async fn rows_of<'a, E: Record, C: ConnectionTrait + 'a>(
     filter: Condition,
     find: impl Fn() -> Query<'a, C, E>,
 ) -> Result<Page<E::Model>> {
-    let limit = paging.limit()?;
+    let limit = paging.limit();
     let sort = paging.sort.as_deref().unwrap_or("-createdAt");
     let (key, order) = Key::parse::<E>(sort).ok_or_else(|| {
         let names = if E::NAME.is_some() { "createdAt, updatedAt or name" } else { "createdAt or updatedAt" };

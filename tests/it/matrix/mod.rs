@@ -5,6 +5,7 @@ mod audit;
 mod cases;
 mod fields;
 mod positions;
+mod queries;
 mod request;
 mod roles;
 mod rows;

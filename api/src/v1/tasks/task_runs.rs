@@ -22,7 +22,6 @@ use crate::extract::{Can, Json, Path, Query};
 use crate::sse;
 
 /// The longest that a request may wait for its run, in seconds.
-const LONGEST_WAIT: u64 = 60;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -45,14 +44,8 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    pub(super) fn duration(self) -> Result<Option<Duration>, HttpError> {
-        match self.wait.unwrap_or(0) {
-            0 => Ok(None),
-            seconds if seconds <= LONGEST_WAIT => Ok(Some(Duration::from_secs(seconds))),
-            _ => {
-                Err(Error::invalid("wait", "range", format!("wait is at most {LONGEST_WAIT} seconds")).into())
-            }
-        }
+    pub(super) fn duration(self) -> Option<Duration> {
+        self.wait.filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 }
 
@@ -81,7 +74,7 @@ async fn create_task_run(
     Query(wait): Query<Wait>,
     Json(body): Json<CreateTaskRun>,
 ) -> Answer {
-    let wait = wait.duration()?;
+    let wait = wait.duration();
     let run = caller
         .run_waiting(wait.unwrap_or_default(), async move |ctx| {
             let submitted = task_runs::create(&ctx, body).await?;
@@ -215,7 +208,7 @@ async fn replay_task_run(
     Query(wait): Query<Wait>,
     Json(body): Json<ReplayTaskRun>,
 ) -> Answer {
-    let wait = wait.duration()?;
+    let wait = wait.duration();
     let run = caller
         .run_waiting(wait.unwrap_or_default(), async move |ctx| {
             let submitted = task_runs::replay(&ctx, id, body).await?;

@@ -57,20 +57,13 @@ pub struct EventFilter {
 
 impl EventFilter {
     fn start(&self) -> Result<i64> {
-        let wrong = |name: &str| Error::invalid(name, "range", format!("{name} is a sequence number."));
-        match (&self.cursor, self.after) {
-            (Some(cursor), _) => cursor.parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| wrong("cursor")),
-            (None, Some(after)) if after < 0 => Err(wrong("after")),
-            (None, after) => Ok(after.unwrap_or(0)),
-        }
+        let Some(cursor) = &self.cursor else { return Ok(self.after.unwrap_or(0)) };
+        let wrong = || Error::invalid("cursor", "range", "cursor is a sequence number.");
+        cursor.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong)
     }
 
-    fn limit(&self) -> Result<u64> {
-        match self.limit {
-            None => Ok(PAGE),
-            Some(limit) if (1..=PAGE).contains(&limit) => Ok(limit),
-            Some(_) => Err(Error::invalid("limit", "range", format!("limit must be from 1 to {PAGE}."))),
-        }
+    fn limit(&self) -> u64 {
+        self.limit.unwrap_or(PAGE)
     }
 
     fn types(&self) -> Result<Option<Vec<String>>> {
@@ -92,7 +85,7 @@ impl From<Model> for RunEventView {
 
 pub async fn list_events(ctx: &Ctx, run: Uuid, filter: &EventFilter) -> Result<EventPage> {
     load(ctx, run).await?;
-    let limit = filter.limit()?;
+    let limit = filter.limit();
     let mut data = read(ctx, run, filter.start()?, filter.types()?.as_deref(), limit + 1).await?;
     let has_more = u64::try_from(data.len()).unwrap_or(u64::MAX) > limit;
     data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
