@@ -96,7 +96,7 @@ impl Core {
             schemas: SchemaCache::default(),
             snapshots: SnapshotCache::default(),
             prices: PriceCache::default(),
-            targets: TargetCache::new(),
+            targets: TargetCache::default(),
             tools: ToolCache::default(),
             engine: Engine::new(db.clone(), clock.clone(), ids.clone(), config.engine.clone()),
             config,

@@ -1,14 +1,11 @@
 //! What a new run is for: a definition, an agent or a tool, with all that admission needs.
 //!
-//! A target is cached for a second and until this node's next write, so that creating runs in numbers
-//! costs no query each.
+//! Targets are read through a cache, so that creating runs in numbers costs no query each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use entity::agents::{agent, tool};
 use entity::tasks::task_definition::{self, TaskType};
-use moka::future::Cache;
 use sea_orm::ColumnTrait as _;
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,13 +13,11 @@ use uuid::Uuid;
 use super::DefinitionConfig;
 use crate::agents::AgentConfig;
 use crate::ctx::Ctx;
+use crate::db::Recent;
 use crate::engine::policy::RunPolicy;
 use crate::error::{Error, Result};
 use crate::runtime::models::Mock;
 use crate::schema::Schema;
-
-const FRESH: Duration = Duration::from_secs(1);
-const MOST_CACHED: u64 = 10_000;
 
 /// What a caller names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,33 +46,13 @@ impl Target {
     }
 }
 
-pub struct TargetCache(Cache<(Uuid, Wanted), (u64, Arc<Target>)>);
-
-impl TargetCache {
-    pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(MOST_CACHED).time_to_live(FRESH).build())
-    }
-}
-
-impl Default for TargetCache {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// By tenant and what is wanted.
+pub type TargetCache = Recent<(Uuid, Wanted), Target>;
 
 /// # Errors
 /// [`Error::Invalid`] at the body's pointer when there is no such target; a 409 when it is not active.
 pub async fn resolve(ctx: &Ctx, wanted: Wanted) -> Result<Arc<Target>> {
-    let key = (ctx.tenant, wanted);
-    let writes = ctx.core.db.writes();
-    if let Some((then, target)) = ctx.core.targets.0.get(&key).await
-        && then == writes
-    {
-        return Ok(target);
-    }
-    let target = Arc::new(load(ctx, wanted).await?);
-    ctx.core.targets.0.insert(key, (writes, target.clone())).await;
-    Ok(target)
+    ctx.core.targets.get(&ctx.core.db, (ctx.tenant, wanted), load(ctx, wanted)).await
 }
 
 async fn load(ctx: &Ctx, wanted: Wanted) -> Result<Target> {
