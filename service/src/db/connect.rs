@@ -162,19 +162,13 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
             ("enable_mergejoin", "off"),
             ("jit", "off"),
         ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(max_connections)
-        .min_connections(2)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await
-        .map_err(Error::internal)?;
-    let engine = PgPoolOptions::new()
-        .max_connections(ENGINE_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_lazy_with(options);
+    let of = |size| {
+        let pool = PgPoolOptions::new().max_connections(size);
+        pool.acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false)
+    };
+    let pool = of(max_connections).min_connections(2).connect_with(options.clone()).await;
+    let pool = pool.map_err(Error::internal)?;
+    let engine = of(ENGINE_CONNECTIONS).connect_lazy_with(options);
     refuse_unsafe_postgres(&pool).await?;
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     let pools = Pools {

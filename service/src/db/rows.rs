@@ -74,7 +74,7 @@ impl Dialect {
             }
             Self::Postgres => {
                 let array = |column: &Column<T>| {
-                    let (_, kind, null) = postgres(column.kind);
+                    let (_, kind, null, _) = postgres(column.kind);
                     let cell = |item| {
                         Some(column.value(item)).filter(Value::is_some).unwrap_or_else(|| null.clone())
                     };
@@ -159,32 +159,25 @@ fn json(value: Value) -> Json {
     }
 }
 
-/// A column's type in SQL and in an array, and the value that stands for NULL, which the arrays of the
-/// driver cannot hold. No row has it as a value: times are later, texts have no noncharacters.
-fn postgres(kind: Kind) -> (&'static str, ArrayType, Value) {
+/// A column's type in SQL and in an array; and the value that stands for NULL, which the arrays of the
+/// driver cannot hold, with its literal. No row has it as a value: times are later, texts have no
+/// noncharacters. No column of flags is optional.
+fn postgres(kind: Kind) -> (&'static str, ArrayType, Value, &'static str) {
     match kind {
-        Kind::Uuid => ("uuid", ArrayType::Uuid, Uuid::nil().into()),
-        Kind::Text => ("text", ArrayType::String, NO_TEXT.into()),
-        Kind::Int => ("bigint", ArrayType::BigInt, i64::MIN.into()),
-        Kind::Bool => ("boolean", ArrayType::Bool, false.into()),
-        Kind::Time => ("timestamptz", ArrayType::ChronoDateTimeUtc, DateTime::<Utc>::UNIX_EPOCH.into()),
-        Kind::Json => ("jsonb", ArrayType::Json, Json::Null.into()),
+        Kind::Uuid => ("uuid", ArrayType::Uuid, Uuid::nil().into(), "00000000-0000-0000-0000-000000000000"),
+        Kind::Text => ("text", ArrayType::String, "\u{ffff}".into(), "\u{ffff}"),
+        Kind::Int => ("bigint", ArrayType::BigInt, i64::MIN.into(), "-9223372036854775808"),
+        Kind::Bool => ("boolean", ArrayType::Bool, false.into(), "false"),
+        Kind::Time => {
+            ("timestamptz", ArrayType::ChronoDateTimeUtc, DateTime::<Utc>::UNIX_EPOCH.into(), "epoch")
+        }
+        Kind::Json => ("jsonb", ArrayType::Json, Json::Null.into(), "null"),
     }
 }
 
-const NO_TEXT: &str = "\u{ffff}";
-
 fn postgres_cell<T>(Column { name, kind, nullable, .. }: &Column<T>) -> String {
-    let null = match kind {
-        _ if !nullable => return (*name).to_owned(),
-        Kind::Bool => return (*name).to_owned(),
-        Kind::Uuid => "'00000000-0000-0000-0000-000000000000'::uuid",
-        Kind::Text => "'\u{ffff}'",
-        Kind::Int => "'-9223372036854775808'::bigint",
-        Kind::Time => "'epoch'::timestamptz",
-        Kind::Json => "'null'::jsonb",
-    };
-    format!("nullif({name}, {null}) AS {name}")
+    let (kind, _, _, null) = postgres(*kind);
+    if *nullable { format!("nullif({name}, '{null}'::{kind}) AS {name}") } else { (*name).to_owned() }
 }
 
 #[cfg(test)]
