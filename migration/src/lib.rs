@@ -14,6 +14,7 @@ mod m20261124_000012_privacy;
 mod m20261124_000020_people;
 mod m20261124_000021_profile;
 mod m20261124_000022_team_invites;
+mod m20261125_000001_run_indexes;
 mod m20261125_000050_keys;
 
 use sea_orm_migration::MigrationTrait;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000020_people::Migration),
             Box::new(m20261124_000021_profile::Migration),
             Box::new(m20261124_000022_team_invites::Migration),
+            Box::new(m20261125_000001_run_indexes::Migration),
             Box::new(m20261125_000050_keys::Migration),
         ]
     }
