@@ -58,7 +58,7 @@ impl Gate {
     /// was opened.
     pub fn new(core: Core, options: Options, runtime: Handle, draining: CancellationToken) -> Self {
         Self(Arc::new(Parts {
-            limits: RateLimits::new(&options),
+            limits: RateLimits::new(&options, &core.config.plans),
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
             health: Health::default(),
             streams: Places::new(options.streams),

@@ -15,6 +15,7 @@ mod m20261124_000020_people;
 mod m20261124_000021_profile;
 mod m20261124_000022_team_invites;
 mod m20261125_000001_run_indexes;
+mod m20261125_000010_run_usage;
 mod m20261125_000050_keys;
 
 use sea_orm_migration::MigrationTrait;
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000021_profile::Migration),
             Box::new(m20261124_000022_team_invites::Migration),
             Box::new(m20261125_000001_run_indexes::Migration),
+            Box::new(m20261125_000010_run_usage::Migration),
             Box::new(m20261125_000050_keys::Migration),
         ]
     }

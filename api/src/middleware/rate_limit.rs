@@ -1,4 +1,4 @@
-//! Request rates: one bucket (GCRA) a caller, one an address for those without a credential, and a
+//! Request rates: one bucket (GCRA) a caller, one a tenant by its plan, one an address for those without a credential, and a
 //! stricter one an address for signing in. The number of buckets is bounded.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,6 +17,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use service::ctx::Actor;
 use service::error::Error;
+use service::identity::plans::{Plan, Plans};
 use uuid::Uuid;
 
 use super::identify::Caller;
@@ -29,6 +30,8 @@ use crate::server::Options;
 pub(super) const MOST_BUCKETS: usize = 100_000;
 /// How often buckets that are full again are forgotten.
 pub const UPKEEP: Duration = Duration::from_secs(10);
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// `requests` in any `window`, with all of them at once as the burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,7 @@ impl std::str::FromStr for Rate {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
     Caller { tenant: Uuid, id: Uuid },
+    Tenant(Uuid),
     Address(IpAddr),
     Shared,
 }
@@ -109,13 +113,13 @@ impl Limiter {
 }
 
 impl Standing {
-    /// draft-ietf-httpapi-ratelimit-headers-11.
+    /// draft-ietf-httpapi-ratelimit-headers-11: each limit is one more member of the list.
     fn write(&self, headers: &mut HeaderMap) {
         let policy = format!("\"{}\";q={};w={}", self.name, self.rate.requests, self.rate.window.as_secs());
         let state = format!("\"{}\";r={};t={}", self.name, self.remaining, self.reset.as_secs_f64().ceil());
         for (name, value) in [("ratelimit-policy", policy), ("ratelimit", state)] {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.append(HeaderName::from_static(name), value);
             }
         }
     }
@@ -124,22 +128,39 @@ impl Standing {
 /// The limits of a node; none when the operator turned them off.
 pub struct RateLimits {
     callers: Option<Limiter>,
+    /// By plan; off where those of callers are.
+    tenants: Vec<(Plan, Limiter)>,
     sign_in: Option<Limiter>,
     pub(super) refusals: Option<Refusals>,
 }
 
 impl RateLimits {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &Options, plans: &Plans) -> Self {
+        let of_plan = |plan| {
+            let requests = NonZeroU32::new(plans.of(plan).requests_per_minute)?;
+            Some((plan, Limiter::new("tenant", Rate { requests, window: MINUTE })?))
+        };
+        let tenants = options.rate_limit.map(|_| Plans::ALL.into_iter().filter_map(of_plan).collect());
         Self {
+            tenants: tenants.unwrap_or_default(),
             callers: options.rate_limit.and_then(|rate| Limiter::new("requests", rate)),
             sign_in: options.sign_in_limit.and_then(|rate| Limiter::new("sign-in", rate)),
             refusals: options.sign_in_limit.map(|_| Refusals::default()),
         }
     }
 
+    /// How the tenant of a known caller stands.
+    fn of_tenant(&self, request: &ServiceRequest) -> Option<Standing> {
+        let extensions = request.extensions();
+        let Some(Caller::Known(principal)) = extensions.get::<Caller>() else { return None };
+        let (_, limiter) = self.tenants.iter().find(|(plan, _)| *plan == principal.plan)?;
+        Some(limiter.check(Key::Tenant(principal.tenant)))
+    }
+
     /// Forgets buckets that are full again, and refused credentials; called every [`UPKEEP`].
     pub fn tidy(&self) {
-        self.callers.iter().chain(&self.sign_in).for_each(Limiter::tidy);
+        let tenants = self.tenants.iter().map(|(_, limiter)| limiter);
+        self.callers.iter().chain(&self.sign_in).chain(tenants).for_each(Limiter::tidy);
         self.refusals.iter().for_each(Refusals::forget);
     }
 }
@@ -153,14 +174,24 @@ pub async fn limit(gate: Shared, request: ServiceRequest, next: Next<impl Messag
         return next.call(request).await.map(boxed);
     };
     let standing = limiter.check(key(&request, is_sign_in));
-    let mut response = if standing.allowed {
-        next.call(request).await.map(boxed)?
-    } else {
-        let code = if is_sign_in { "auth_rate_limit" } else { "rate_limit" };
-        let retry_after = Duration::from_secs(seconds(standing.reset));
-        refuse(request, Error::RateLimited { code, retry_after }.into())?
+    let of_tenant =
+        if is_sign_in { None } else { gate.limits.of_tenant(&request).filter(|_| standing.allowed) };
+    let code = match &of_tenant {
+        Some(tenant) if !tenant.allowed => Some("tenant_rate_limit"),
+        _ if standing.allowed => None,
+        _ if is_sign_in => Some("auth_rate_limit"),
+        _ => Some("rate_limit"),
+    };
+    let mut response = match code {
+        None => next.call(request).await.map(boxed)?,
+        Some(code) => {
+            let full = of_tenant.as_ref().unwrap_or(&standing);
+            let retry_after = Duration::from_secs(seconds(full.reset));
+            refuse(request, Error::RateLimited { code, retry_after }.into())?
+        }
     };
     standing.write(response.headers_mut());
+    of_tenant.inspect(|tenant| tenant.write(response.headers_mut()));
     Ok(response)
 }
 

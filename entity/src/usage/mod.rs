@@ -1,3 +1,4 @@
-//! What things cost.
+//! What things cost, and how much was used.
 
 pub mod model_price;
+pub mod run_usage;

@@ -15,6 +15,7 @@ use crate::ctx::Ctx;
 use crate::db::{Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::identity::tenant_limits::{self, Quota};
 use crate::integrations::integrations::check_provider;
 use crate::runtime::models::mock;
 use crate::schema::Schema;
@@ -121,6 +122,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
         Once::Replay(view) => return Ok(view),
         Once::First(tx) => tx,
     };
+    tenant_limits::admit(ctx, &tx, Quota::Agents).await?;
     let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, Agents::taken()))?;
     agent_versions::insert(ctx, &tx, id, 1, &behaviour).await?;
     let view = AgentView::from(row);

@@ -18,6 +18,7 @@ use crate::crud::{
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::identity::tenant_limits::Quota;
 use crate::integrations::integrations::check_secret;
 use crate::runtime::tools::{ToolConfig, builtin, check_tool_name};
 use crate::schema::Schema;
@@ -27,6 +28,8 @@ pub struct Tools;
 impl Resource for Tools {
     type Entity = Entity;
     type View = ToolView;
+
+    const QUOTA: Option<Quota> = Some(Quota::Tools);
 
     fn taken() -> Error {
         Error::conflict("name_taken", "A tool of this name exists.")

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use entity::identity::membership::{self, MembershipStatus};
-use entity::identity::tenant::TenantStatus;
+use entity::identity::tenant::{Plan, TenantStatus};
 use entity::identity::{api_key, app_user, session, tenant};
 use moka::future::Cache;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
@@ -51,6 +51,7 @@ pub struct Principal {
     pub actor: Actor,
     pub tenant: Uuid,
     pub tenant_status: TenantStatus,
+    pub plan: Plan,
     /// The session of a signed-in user.
     pub session: Option<Uuid>,
     pub rights: Rights,
@@ -96,6 +97,7 @@ impl Principal {
             actor: Actor::System,
             tenant: Uuid::nil(),
             tenant_status: TenantStatus::Active,
+            plan: Plan::Enterprise,
             session: None,
             rights: Rights { role: None, is_platform_admin: true, scopes: None },
         }
@@ -162,6 +164,7 @@ async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
         actor: Actor::User { id: claims.sub },
         tenant: claims.tid,
         tenant_status: person.tenant_status,
+        plan: person.plan,
         session: Some(claims.sid),
         rights: person.rights,
     })
@@ -201,6 +204,7 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
         actor: Actor::ApiKey { id: key.id, created_by: key.created_by },
         tenant: key.tenant_id,
         tenant_status: maker.tenant_status,
+        plan: maker.plan,
         session: None,
         rights: Rights { scopes: Some(Scopes::from_stored(&scopes)), ..maker.rights },
     })
@@ -209,6 +213,7 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
 struct Person {
     rights: Rights,
     tenant_status: TenantStatus,
+    plan: Plan,
 }
 
 /// What an active user may do in a tenant now; `None` when the user or the tenant is no more.
@@ -231,5 +236,6 @@ async fn person(core: &Core, user: Uuid, tenant: Uuid) -> Result<Option<Person>>
     Ok(Some(Person {
         rights: Rights { role, is_platform_admin, scopes: None },
         tenant_status: tenant.status,
+        plan: tenant.plan,
     }))
 }

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use crate::db::DatabaseConfig;
 use crate::egress;
 use crate::engine::EngineSettings;
+use crate::identity::plans::Plans;
 use crate::notifications::mails::MailSettings;
 
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub struct Config {
     /// How long a key signs access tokens.
     pub signing_key_age: TimeDelta,
     pub engine: EngineSettings,
+    pub plans: Plans,
     pub egress: egress::Policy,
     /// The longest silence of a model provider, before its answer and within it.
     pub model_silence: Duration,

@@ -30,6 +30,7 @@ use crate::db::Violation;
 use crate::db::on_violation;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::identity::tenant_limits::{self, Quota};
 
 const UPDATE_TRIES: usize = 5;
 
@@ -41,6 +42,9 @@ pub trait Resource {
         + DeserializeOwned
         + Send
         + Sync;
+
+    /// What the tenant's plan limits of it.
+    const QUOTA: Option<Quota> = None;
 
     /// What a broken unique index means: which name is taken.
     fn taken() -> Error;
@@ -105,6 +109,9 @@ where
         Once::Replay(view) => return Ok(view),
         Once::First(tx) => tx,
     };
+    if let Some(quota) = R::QUOTA {
+        tenant_limits::admit(ctx, &tx, quota).await?;
+    }
     let row = tx.insert::<R::Entity>(row).await.map_err(on_violation(Violation::Unique, R::taken()))?;
     let id = R::Entity::id(&row);
     let view = R::View::from(row);

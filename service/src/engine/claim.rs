@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use entity::agents::agent::AgentStatus;
-use entity::identity::tenant::{Plan, TenantStatus};
+use entity::identity::tenant::TenantStatus;
 use entity::tasks::task_run;
 use sea_orm::DbErr;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::transitions;
 use crate::db::{Db, Reason, SystemTx};
 use crate::error::Result;
+use crate::identity::plans::Plans;
 
 /// How many tenants, and lanes of one tenant, one claim looks at; the next claim goes on behind them.
 const MOST_TENANTS: u64 = 32;
@@ -35,6 +36,7 @@ struct Places {
 
 pub struct Claim<'a> {
     pub db: &'a Db,
+    pub plans: &'a Plans,
     pub turns: &'a Turns,
     pub owner: Uuid,
     pub now: DateTime<Utc>,
@@ -139,13 +141,23 @@ impl Claim<'_> {
         let mut more = full(tenants.len(), MOST_TENANTS);
         let mut shares = Vec::with_capacity(tenants.len());
         for tenant in tenants {
-            let Some(weight) = weight(tx, tenant).await? else { continue };
+            let Some(weight) = self.weight(tx, tenant).await? else { continue };
             let place = self.turns.lane_place(tenant);
             let lanes = around(tx, LANES, &[tenant], place, MOST_LANES).await?;
             more |= full(lanes.len(), MOST_LANES);
             shares.push(Share { tenant, weight, lanes });
         }
         Ok((shares, more))
+    }
+
+    /// The tenant's weight among others; `None` when it may start nothing.
+    async fn weight(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
+        let rows = tx.query("SELECT status, plan FROM tenant WHERE id = $1", vec![tenant.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        if row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
+            return Ok(None);
+        }
+        Ok(Some(u64::from(self.plans.of(row.try_get("", "plan")?).weight)))
     }
 }
 
@@ -217,21 +229,6 @@ async fn behind(
     let mut values = vec![place.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
     values.extend(scope.iter().map(|id| (*id).into()));
     tx.query(sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
-}
-
-/// The tenant's weight among others; `None` when it may start nothing.
-async fn weight(tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
-    let rows = tx.query("SELECT status, plan FROM tenant WHERE id = $1", vec![tenant.into()]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    if row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
-        return Ok(None);
-    }
-    Ok(Some(match row.try_get::<Plan>("", "plan")? {
-        Plan::Free => 1,
-        Plan::Starter => 2,
-        Plan::Pro => 4,
-        Plan::Enterprise => 8,
-    }))
 }
 
 /// How many runs of a lane may start.

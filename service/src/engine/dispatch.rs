@@ -90,6 +90,9 @@ impl Running {
                 "stopped while runs were executing: their leases expire"
             );
         }
+        if let Err(error) = engine.admission().write().await {
+            tracing::warn!(%error, "the runs of tenants could not be counted");
+        }
         self.stop.cancel();
         for task in self.loops {
             let _ = task.await;
@@ -151,6 +154,7 @@ impl Dispatcher {
             }
             let claim = Claim {
                 db: &self.core.db,
+                plans: &self.core.config.plans,
                 turns: &self.turns,
                 owner: inner.instance,
                 now: self.core.clock.now(),

@@ -2,6 +2,7 @@
 //!
 //! Everything a run becomes is decided in [`transitions`]; this module starts and stops the loops.
 
+mod admission;
 mod attempt;
 mod claim;
 mod commit;
@@ -26,6 +27,7 @@ use entity::tasks::task_run::RunStatus;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+pub use admission::{Admission, RunUsage};
 pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
 pub use commit::{Committer, Created};
 pub use dispatch::Running;
@@ -35,6 +37,7 @@ pub use watch::{Seen, Subscription};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::error::Result;
+use crate::identity::plans::Plans;
 use crate::ids::Ids;
 use policy::RunPolicy;
 use transitions::{Born, NewRun};
@@ -68,6 +71,7 @@ struct Inner {
     settings: EngineSettings,
     /// This process, among all that ever held a lease.
     instance: Uuid,
+    admission: Admission,
     committer: Committer,
     leases: Leases,
     watch: Watch,
@@ -90,7 +94,7 @@ struct Inner {
 type BornReceiver = tokio::sync::mpsc::UnboundedReceiver<(task_run::Model, OwnedSemaphorePermit)>;
 
 impl Engine {
-    pub fn new(db: Db, clock: Clock, ids: Ids, settings: EngineSettings) -> Self {
+    pub fn new(db: Db, clock: Clock, ids: Ids, settings: EngineSettings, plans: Plans) -> Self {
         let watch = Watch::default();
         let committer = Committer::start(&db, &clock, &watch);
         // Bounded by the slots: every message holds a permit.
@@ -99,6 +103,7 @@ impl Engine {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             instance: ids.next(),
             settings,
+            admission: Admission::new(db, clock, plans),
             committer,
             leases: Leases::default(),
             watch,
@@ -116,6 +121,10 @@ impl Engine {
         &self.0.settings
     }
 
+    pub fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
     pub fn committer(&self) -> &Committer {
         &self.0.committer
     }
@@ -125,16 +134,21 @@ impl Engine {
     }
 
     /// Inserts a run and starts it at once if this node has a free slot and nothing is queued before it.
+    ///
+    /// # Errors
+    /// 403 `quota_exceeded`, `tenant_suspended`; 429 `queue_full`; 503 `engine_busy`.
     pub async fn submit(
         &self,
         run: task_run::Model,
         request_id: Option<String>,
         record: Option<entity::governance::idempotency_record::Model>,
     ) -> Result<Created> {
+        let place = self.0.admission.place(run.tenant_id).await?;
         let permit = self.slot_for(&run);
         let born = permit.as_ref().map(|_| self.birth(&run));
         let created = self.0.committer.create(NewRun { run, request_id, born }, record).await?;
         if let Created::New(run) = &created {
+            place.keep(run.status);
             match permit
                 .filter(|_| run.status == RunStatus::Running && run.lease_owner == Some(self.0.instance))
             {

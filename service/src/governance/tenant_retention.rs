@@ -9,7 +9,7 @@ mod rounds;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::governance::retention_policy::{ActiveModel, Entity, Model};
-use entity::identity::tenant::{self, Plan};
+use entity::identity::tenant;
 use sea_orm::ActiveValue::Set;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,8 +20,12 @@ use crate::ctx::Ctx;
 use crate::db::{TenantDb, Violation, on_violation};
 use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
+use crate::identity::plans::PlanLimits;
 
 pub use rounds::{Rounds, apply, sweep};
+
+/// Of ended sessions, whatever the plan: they tell where somebody was.
+const MOST_SESSIONS_DAYS: i32 = 365;
 
 /// What is kept for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,13 +49,11 @@ impl RetentionClass {
         }
     }
 
-    fn ceiling(self, plan: Plan) -> i32 {
-        match (self, plan) {
-            (Self::Sessions, _) => 365,
-            (_, Plan::Free) => 365,
-            (_, Plan::Starter) => 730,
-            (_, Plan::Pro) => 1_095,
-            (_, Plan::Enterprise) => 3_650,
+    fn ceiling(self, limits: &PlanLimits) -> i32 {
+        let days = i32::try_from(limits.retention_days).unwrap_or(i32::MAX);
+        match self {
+            Self::Sessions => days.min(MOST_SESSIONS_DAYS),
+            Self::Runs | Self::Audit => days,
         }
     }
 
@@ -80,9 +82,9 @@ impl RetentionClass {
     }
 
     /// A tenant that moved to a smaller plan keeps no more than that plan allows.
-    fn days(self, tenant: &tenant::Model, policy: &Model) -> i32 {
+    fn days(self, tenant: &tenant::Model, policy: &Model, limits: &PlanLimits) -> i32 {
         let days = self.wish(policy).unwrap_or_else(|| self.default_days(tenant));
-        days.clamp(self.floor(), self.ceiling(tenant.plan))
+        days.clamp(self.floor(), self.ceiling(limits))
     }
 }
 
@@ -163,16 +165,17 @@ impl From<Model> for PolicyView {
 pub async fn get(ctx: &Ctx) -> Result<TenantRetentionView> {
     let db = ctx.db();
     let (tenant, policy) = (tenant(&db).await?, policy(&db, ctx.core.clock.now()).await?);
+    let limits = ctx.core.config.plans.of(tenant.plan);
     let mut classes = Vec::with_capacity(RetentionClass::ALL.len());
     for class in RetentionClass::ALL {
-        let days = class.days(&tenant, &policy);
+        let days = class.days(&tenant, &policy, limits);
         let before = ctx.core.clock.now() - TimeDelta::days(i64::from(days));
         classes.push(RetentionClassView {
             class,
             days,
             is_own: class.wish(&policy).is_some(),
             floor_days: class.floor(),
-            ceiling_days: class.ceiling(tenant.plan),
+            ceiling_days: class.ceiling(limits),
             before,
             due: removal::due(&db, class, before).await?,
         });
@@ -198,8 +201,9 @@ pub async fn update(
         sessions_days: sessions_days.over(current.sessions_days),
         ..current.clone()
     };
+    let limits = ctx.core.config.plans.of(tenant.plan);
     let too_many = |class: &RetentionClass| {
-        let ceiling = class.ceiling(tenant.plan);
+        let ceiling = class.ceiling(limits);
         let days =
             class.wish(&wanted).filter(|days| *days > ceiling && class.wish(&current) != Some(*days))?;
         let message = format!("{days} days are more than the {ceiling} that the plan allows");
@@ -270,12 +274,13 @@ async fn policy(db: &TenantDb, now: DateTime<Utc>) -> Result<Model> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::plans::Plans;
 
     #[test]
     fn every_class_has_room_between_floor_and_ceiling() {
         for class in RetentionClass::ALL {
-            let plans = [Plan::Free, Plan::Starter, Plan::Pro, Plan::Enterprise];
-            let ceilings = plans.map(|plan| class.ceiling(plan));
+            let plans = Plans::default();
+            let ceilings: Vec<_> = Plans::ALL.into_iter().map(|plan| class.ceiling(plans.of(plan))).collect();
             assert!(ceilings.is_sorted() && class.floor() < ceilings[0], "{class:?}");
         }
     }

@@ -21,9 +21,7 @@ use crate::ctx::{Actor, Ctx};
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
-
-/// Keys of a tenant that work.
-const MOST_KEYS: u64 = 1000;
+use crate::identity::tenant_limits::{self, Quota};
 
 const REVOKE_ALL: &str = "UPDATE api_key SET revoked_at = $3, updated_at = $3, revision = revision + 1
     WHERE tenant_id = $1 AND created_by = $2 AND revoked_at IS NULL";
@@ -170,7 +168,7 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ApiKeyView> {
 }
 
 /// # Errors
-/// 422 at each scope that the caller does not hold; 409 `too_many_api_keys`.
+/// 422 at each scope that the caller does not hold; 403 `quota_exceeded`.
 pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     let CreateApiKey { name, scopes, expires_at, metadata } = create;
     let scopes = ctx.rights.grant(&scopes)?;
@@ -190,13 +188,7 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
         }
         Actor::User { .. } | Actor::System => expires_at,
     };
-    tx.lock_tenant().await?;
-    let works = Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now));
-    let working = tx.find::<Entity>().filter(Column::RevokedAt.is_null()).filter(works);
-    if working.count(MOST_KEYS).await? >= MOST_KEYS {
-        let message = format!("A tenant has at most {MOST_KEYS} keys: revoke some first.");
-        return Err(Error::conflict("too_many_api_keys", message));
-    }
+    tenant_limits::admit(ctx, &tx, Quota::ApiKeys).await?;
     let ApiKeySecret { secret, prefix, last4, hash } = ApiKeySecret::generate(&ctx.core.ids);
     let row = Model {
         tenant_id: ctx.tenant,

@@ -5,6 +5,7 @@
 
 use entity::identity::app_user::PlatformRole;
 use entity::identity::membership::Role;
+use entity::identity::tenant::{self, Plan};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -50,7 +51,9 @@ pub async fn bootstrap(core: &Core) -> Result<Option<FirstAdmin>> {
     if !users::is_empty(tx.connection()).await? {
         return Ok(None);
     }
-    let tenant = tenants::insert(tx.connection(), tenants::row(core, "Main", "main")).await?;
+    // Whoever installs it for themselves shall meet no limit.
+    let main = tenant::Model { plan: Plan::Enterprise, ..tenants::row(core, "Main", "main") };
+    let tenant = tenants::insert(tx.connection(), main).await?;
     let admin = NewUser {
         email,
         name: Some("Administrator".to_owned()),
@@ -61,8 +64,8 @@ pub async fn bootstrap(core: &Core) -> Result<Option<FirstAdmin>> {
     };
     let (user, _) = users::find_or_create(core, tx.connection(), admin).await?;
     memberships::insert_active(core, tx.connection(), tenant.id, user.id, Role::Owner).await?;
-    let change = Change::of::<entity::identity::tenant::Entity>(tenant.id)
-        .with(json!({ "slug": tenant.slug, "owner": user.id }));
+    let change =
+        Change::of::<tenant::Entity>(tenant.id).with(json!({ "slug": tenant.slug, "owner": user.id }));
     let entry = Entry::of_platform("system", "bootstrap", tenant.id, change);
     let _recorded = append(core, tx.connection(), entry).await?;
     tx.commit().await?;

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
+use super::tenant_limits::{self, Quota};
 use super::users::{self, NewUser, Vouched};
 use crate::core::Core;
 use crate::crud::{self, Once, Page, Paging, page};
@@ -132,7 +133,7 @@ async fn view(db: &impl ConnectionTrait, row: Model) -> Result<MembershipView> {
 /// name and password, and accepts by signing in for the first time.
 ///
 /// # Errors
-/// 403 `role_above_own`; 409 `already_member`.
+/// 403 `role_above_own`, `quota_exceeded`; 409 `already_member`.
 pub async fn create(ctx: &Ctx, create: CreateMembership) -> Result<MembershipView> {
     let CreateMembership { email, role, name, password } = create;
     require_cover(ctx, role)?;
@@ -147,6 +148,7 @@ pub async fn create(ctx: &Ctx, create: CreateMembership) -> Result<MembershipVie
         Once::Replay(answer) => return Ok(answer),
         Once::First(tx) => tx,
     };
+    tenant_limits::admit(ctx, &tx, Quota::Members).await?;
     let user = NewUser {
         email: users::fold_email(&email),
         name,

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::memberships::require_cover;
+use super::tenant_limits::{self, Quota};
 use super::users;
 use crate::auth::opaque::INVITE_TOKEN;
 use crate::crud::{self, Expected, Once, Page, Paging, Resource, page};
@@ -128,7 +129,7 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TeamInviteView> {
 /// Invites an address; an earlier invitation of it is revoked.
 ///
 /// # Errors
-/// 403 `role_above_own`; 409 `already_member`, `too_many_invites`.
+/// 403 `role_above_own`, `quota_exceeded`; 409 `already_member`, `too_many_invites`.
 pub async fn create(ctx: &Ctx, create: CreateTeamInvite) -> Result<TeamInviteView> {
     let CreateTeamInvite { email, role } = create;
     require_cover(ctx, role)?;
@@ -139,7 +140,7 @@ pub async fn create(ctx: &Ctx, create: CreateTeamInvite) -> Result<TeamInviteVie
         Once::Replay(view) => return Ok(view),
         Once::First(tx) => tx,
     };
-    tx.lock_tenant().await?;
+    tenant_limits::admit(ctx, &tx, Quota::Members).await?;
     refuse_member(&tx, &email).await?;
     let pending = tx.find::<Entity>().filter(Column::Status.eq(InviteStatus::Pending));
     let earlier = tx.find::<Entity>().filter(Column::Status.eq(InviteStatus::Pending));

@@ -1,5 +1,6 @@
 //! Tenants: those of the platform, for its administrators, and the caller's own.
 
+mod settings;
 mod views;
 
 use entity::identity::app_user::PlatformRole;
@@ -21,6 +22,7 @@ use crate::db::{Reason, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 
+pub use settings::{TenantSettings, Theme};
 pub use views::{
     CreateTenant, CreatedTenant, NewOwner, OwnerView, TenantPage, TenantView, UpdateOwnTenant, UpdateTenant,
 };
@@ -110,6 +112,7 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateTenan
     update.check()?;
     let view = crud::update::<Tenants>(&within(ctx, id), id, expected, |row| update.apply(row)).await?;
     ctx.core.principals.clear();
+    ctx.core.engine.admission().forget(id);
     Ok(view)
 }
 

@@ -25,6 +25,7 @@ use crate::crud::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::identity::tenant_limits::Quota;
 use crate::runtime::models::ModelProvider as _;
 use crate::runtime::tools::place;
 
@@ -39,6 +40,8 @@ pub struct Integrations;
 impl Resource for Integrations {
     type Entity = Entity;
     type View = IntegrationView;
+
+    const QUOTA: Option<Quota> = Some(Quota::Integrations);
 
     fn taken() -> Error {
         Error::conflict("name_taken", "An integration of this name exists.")

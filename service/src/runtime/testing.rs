@@ -40,6 +40,7 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         issuer: "http://localhost".to_owned(),
         signing_key_age: chrono::TimeDelta::days(90),
         engine: EngineSettings { concurrency: 0, ..EngineSettings::default() },
+        plans: crate::identity::plans::Plans::default(),
         egress: crate::egress::Policy::default(),
         model_silence: std::time::Duration::from_secs(120),
         public_url: "https://console.example.com".parse().unwrap(),

@@ -18,12 +18,15 @@ use crate::crud::{
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::identity::tenant_limits::Quota;
 
 pub struct TaskDefinitions;
 
 impl Resource for TaskDefinitions {
     type Entity = Entity;
     type View = TaskDefinitionView;
+
+    const QUOTA: Option<Quota> = Some(Quota::TaskDefinitions);
 
     fn taken() -> Error {
         Error::conflict("name_taken", "A task definition of this name exists.")

@@ -138,6 +138,7 @@ on_each! { ended_runs_go_and_live_ones_stay the_audit_log_keeps_an_anchor ended_
 on_both! {
     async fn wishes_are_held_between_floor_and_ceiling(app: App) {
         let owner = &app.acme.owner;
+        app.admin.patch(&format!("/v1/tenants/{}", app.acme.id), json!({ "plan": "FREE" })).await.expect(200);
         let shown = owner.get("/v1/tenant/retention").await;
         assert_eq!(shown.headers["etag"], "\"0\"");
         assert_eq!(class(owner, "RUNS").await["days"], 365);

@@ -3,5 +3,6 @@ mod me;
 mod memberships;
 mod sessions;
 mod team_invites;
+mod tenant_limits;
 mod tenants;
 mod verification_tokens;

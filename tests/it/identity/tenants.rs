@@ -48,15 +48,34 @@ on_both! {
 
     async fn the_own_tenant_is_patched_under_its_revision(app: App) {
         let owner = &app.acme.owner;
-        let body = json!({ "settings": { "a": { "b": 1 } }, "dataRetentionDays": 30 });
+        let body = json!({ "settings": { "theme": "DARK", "locale": "de-CH" }, "dataRetentionDays": 30 });
         let changed = owner.patch("/v1/tenant", body).await.expect(200);
         assert_eq!(changed["dataRetentionDays"], 30);
         let stale = owner.request("PATCH", "/v1/tenant").header("if-match", "\"1\"").json(&json!({ "name": "x" }));
         assert_eq!(owner.send(stale).await.problem(412), "revision_changed");
-        let merged = owner.patch("/v1/tenant", json!({ "settings": { "a": { "b": null, "c": 2 } } })).await.expect(200);
-        assert_eq!(merged["settings"], json!({ "a": { "c": 2 } }));
-        let large = json!({ "settings": { "a": "x".repeat(17_000) } });
-        assert_eq!(owner.patch("/v1/tenant", large).await.problem(422), "invalid");
+        let merged = owner.patch("/v1/tenant", json!({ "settings": { "locale": null, "quotaAlarmPercent": 90 } })).await.expect(200);
+        assert_eq!(merged["settings"], json!({ "theme": "DARK", "quotaAlarmPercent": 90 }));
+        let read = owner.get("/v1/tenant").await;
+        assert_eq!(read.headers["etag"], format!("\"{}\"", read.body["revision"]).as_str());
+    }
+
+    async fn settings_are_a_closed_list(app: App) {
+        let owner = &app.acme.owner;
+        for (settings, pointer) in [
+            (json!({ "colour": "red" }), "/settings/colour"),
+            (json!({ "theme": "dark" }), "/settings/theme"),
+            (json!({ "accentColor": "#12345" }), "/settings/accentColor"),
+            (json!({ "locale": "-" }), "/settings/locale"),
+            (json!({ "supportUrl": "http://example.org" }), "/settings/supportUrl"),
+            (json!({ "quotaAlarmPercent": 0 }), "/settings/quotaAlarmPercent"),
+            (json!({ "quotaAlarmPercent": 1e3 }), "/settings/quotaAlarmPercent"),
+            (json!([]), "/settings"),
+            (json!(null), "/settings"),
+        ] {
+            let refused = owner.patch("/v1/tenant", json!({ "settings": settings })).await.expect(422);
+            assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+        }
+        assert_eq!(owner.get("/v1/tenant").await.expect(200)["settings"], json!({}));
     }
 
     async fn the_platform_alone_says_whose_a_domain_is(app: App) {

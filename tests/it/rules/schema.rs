@@ -103,7 +103,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
         integrations: integration;
         notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;
-        usage: model_price;
+        usage: model_price run_usage;
     })
 }
 

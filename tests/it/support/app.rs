@@ -12,6 +12,8 @@ use service::config::Config;
 use service::core::{Core, World};
 use service::egress;
 use service::engine::{EngineSettings, Executor, Running};
+
+use service::identity::plans::Plans;
 use service::ids::Ids;
 use service::notifications::mails::MailSettings;
 use service::runtime::Runtime;
@@ -121,6 +123,7 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
             heartbeat: Duration::from_secs(10),
             sweep: Duration::from_millis(200),
         },
+        plans: Plans::default(),
         egress: egress::Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Default::default() },
         model_silence: Duration::from_secs(60),
         public_url: "https://console.example.com".parse().unwrap(),
@@ -145,8 +148,10 @@ async fn login(anyone: &Client, email: &str) -> Client {
 async fn tenant(anyone: &Client, admin: &Client, slug: &str) -> Tenant {
     let owner_email = format!("owner@{slug}.example.com");
     let owner = json!({ "email": owner_email, "password": PASSWORD });
-    let made =
-        admin.post("/v1/tenants", json!({ "name": slug, "slug": slug, "owner": owner })).await.expect(201);
+    let made = admin
+        .post("/v1/tenants", json!({ "name": slug, "slug": slug, "plan": "ENTERPRISE", "owner": owner }))
+        .await
+        .expect(201);
     Tenant {
         id: made["id"].as_str().unwrap().to_owned(),
         owner: login(anyone, &owner_email).await,

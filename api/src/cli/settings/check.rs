@@ -8,6 +8,7 @@ use service::config::{Config, DefaultProvider};
 use service::db::DatabaseConfig;
 use service::egress::{self, EgressError};
 use service::engine::EngineSettings;
+use service::identity::plans::Plans;
 use service::notifications::mails::{self, MailSettings};
 use url::Url;
 
@@ -49,12 +50,22 @@ impl Settings {
                 heartbeat: seconds(self.heartbeat_seconds),
                 sweep: seconds(self.sweep_seconds),
             },
+            plans: self.plan_table()?,
             egress: self.egress(),
             model_silence: seconds(self.model_idle_seconds),
             public_url: self.public_address()?,
             mail: self.mail(),
             default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
         })
+    }
+
+    /// The table of plans, with what the operator's file overrides.
+    fn plan_table(&self) -> Result<Plans, String> {
+        let Some(path) = &self.plans else { return Ok(Plans::default()) };
+        let named = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("MC_PLANS names {named}, which cannot be read ({error})."))?;
+        Plans::overridden(&text).map_err(|fault| format!("MC_PLANS: {named} {fault}."))
     }
 
     fn public_address(&self) -> Result<Url, Failure> {
@@ -167,6 +178,9 @@ impl Settings {
                 format!("OPENAI_BASE_URL: {error} Set an https:// or http:// URL without credentials in it."),
             ),
         }
+        if let Err(fault) = self.plan_table() {
+            refuse(true, fault);
+        }
         if let Some(url) = &self.public_url {
             let is_plain = url.username().is_empty()
                 && url.password().is_none()
@@ -247,6 +261,7 @@ mod tests {
             (&["--smtp-url=smtp://mail.example.com"][..], "MC_SMTP_URL"),
             (&["--smtp-url=smtps://mail.example.com"][..], "MC_MAIL_FROM"),
             (&["--mail-from=nobody"][..], "MC_MAIL_FROM"),
+            (&["--plans=no/such/file.json"][..], "MC_PLANS"),
             (&["--rate-limit=fast"][..], "600/60s"),
             (&["--trusted-proxies=everyone"][..], "10.0.0.0/8"),
         ] {

@@ -83,6 +83,9 @@ pub struct Settings {
     /// Requests of one caller, as in `6000/60s`, or `off`.
     #[arg(long, env = "MC_RATE_LIMIT", default_value = "6000/60s", value_parser = rate, global = true)]
     pub rate_limit: RateSetting,
+    /// A JSON file that overrides values of plans, as in `{"FREE": {"agents": 5}}`.
+    #[arg(long, env = "MC_PLANS", global = true)]
+    pub plans: Option<PathBuf>,
     /// Attempts to sign in from one address, as in `30/60s`, or `off`.
     #[arg(long, env = "MC_SIGN_IN_LIMIT", default_value = "30/60s", value_parser = rate, global = true)]
     pub sign_in_limit: RateSetting,

@@ -7,6 +7,7 @@ mod memberships;
 mod sessions;
 mod team_invites;
 mod tenant;
+mod tenant_limits;
 mod tenants;
 mod verification_tokens;
 mod whoami;
@@ -21,6 +22,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(whoami::routes)
         .configure(me::routes)
         .configure(tenant::routes)
+        .configure(tenant_limits::routes)
         .configure(tenants::routes)
         .configure(memberships::routes)
         .configure(team_invites::routes)

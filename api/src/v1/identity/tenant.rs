@@ -29,11 +29,12 @@ async fn get_current_tenant(can: Can<tenant::Read>) -> Answer {
 
 /// Change the current tenant
 ///
-/// A merge patch: absent keeps, `null` clears, `settings` is merged key by key. Admins and owners may.
+/// A merge patch: absent keeps, `null` clears, `settings` is merged key by key and knows no other keys than
+/// those documented. Admins and owners may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "update_current_tenant",
-    request_body(content = UpdateOwnTenant, example = json!({"name": "Example Ltd", "settings": {"theme": "dark"}})),
+    request_body(content = UpdateOwnTenant, example = json!({"name": "Example Ltd", "settings": {"theme": "DARK"}})),
     responses((status = 200, description = "The changed tenant.", body = TenantView, headers(("ETag" = String, description = "Its revision.")))),
     extensions(("x-permission" = json!("tenant:write"))),
 )]

@@ -21,8 +21,6 @@ use crate::error::HttpError;
 use crate::extract::{Can, Json, Path, Query};
 use crate::sse;
 
-/// The longest that a request may wait for its run, in seconds.
-
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(create_task_run)

@@ -71,9 +71,10 @@ pub async fn sweep(core: &Core) -> Result<()> {
 pub async fn apply(core: &Core, tenant: &tenant::Model) -> Result<bool> {
     let (db, now) = (core.db.tenant(tenant.id), core.clock.now());
     let policy = policy(&db, now).await?;
+    let limits = core.config.plans.of(tenant.plan);
     let mut is_done = true;
     for class in RetentionClass::ALL {
-        let before = now - TimeDelta::days(i64::from(class.days(tenant, &policy)));
+        let before = now - TimeDelta::days(i64::from(class.days(tenant, &policy, limits)));
         let mut more = true;
         for _ in 0..BATCHES {
             more = removal::remove(core, &db, class, before).await?;

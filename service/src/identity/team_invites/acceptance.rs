@@ -20,6 +20,7 @@ use crate::db::{Reason, SystemTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::{Change, Entry, append};
 use crate::identity::sessions::rotation;
+use crate::identity::tenant_limits::{self, Quota};
 use crate::identity::users::{self, NewUser, Vouched};
 use crate::identity::{memberships, verification_tokens};
 
@@ -79,7 +80,8 @@ pub async fn preview(core: &Core, token: &InviteToken) -> Result<InviteeView> {
 /// Makes the membership, and the account where there is none. Of several uses at once one wins.
 ///
 /// # Errors
-/// 401 `invalid_invite`; 409 `already_member`, `membership_suspended`; 422 at `/password`.
+/// 401 `invalid_invite`; 403 `quota_exceeded`; 409 `already_member`, `membership_suspended`; 422 at
+/// `/password`.
 pub async fn accept(core: &Core, accept: AcceptInvite, request: &RequestInfo) -> Result<InviteeView> {
     let AcceptInvite { token, name, password } = accept;
     let (_, known) = find(core, &token).await?;
@@ -188,6 +190,7 @@ async fn join(core: &Core, tx: &SystemTx, invite: &Model, user: Uuid) -> Result<
     if tx.execute(JOIN, values).await?.rows_affected() > 0 {
         return Ok(());
     }
+    tenant_limits::admit_in(core, tx.connection(), invite.tenant_id, Quota::Members).await?;
     let taken = Error::conflict("already_member", "You belong to this tenant already.");
     let made = memberships::insert_active(core, tx.connection(), invite.tenant_id, user, invite.role).await;
     made.map_err(on_violation(Violation::Unique, taken))

@@ -5,16 +5,14 @@ use entity::identity::tenant::{ActiveModel, Model, Plan, TenantStatus};
 use sea_orm::ActiveValue::Set;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
+use super::settings::{TenantSettings, https};
 use crate::crud::{Patch, document, page, patch};
 use crate::error::{Error, Result};
-
-/// Of `settings` as JSON.
-const LARGEST_SETTINGS: usize = 16 * 1024;
 
 /// An organisation: the unit of isolation.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -30,7 +28,7 @@ pub struct TenantView {
     pub plan: Plan,
     /// While `SUSPENDED`, reading works and new runs are refused.
     pub status: TenantStatus,
-    pub settings: Map<String, Value>,
+    pub settings: TenantSettings,
     pub data_retention_days: i32,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -63,7 +61,7 @@ impl From<Model> for TenantView {
             logo_url,
             plan,
             status,
-            settings: serde_json::from_value(settings).unwrap_or_default(),
+            settings: document::read(settings),
             data_retention_days,
             revision,
             created_at,
@@ -167,10 +165,10 @@ pub struct UpdateOwnTenant {
     #[validate(length(max = 2048))]
     #[schema(value_type = Option<String>, format = Uri, max_length = 2048, example = "https://example.org/logo.svg")]
     pub logo_url: Patch<String>,
-    /// The new settings, at most 16 KiB as JSON.
+    /// Merged setting by setting: `null` goes back to the default.
     #[serde(default, deserialize_with = "patch::required")]
-    #[schema(nullable = false)]
-    pub settings: Option<Map<String, Value>>,
+    #[schema(nullable = false, value_type = Option<TenantSettings>)]
+    pub settings: Option<Value>,
     #[serde(default, deserialize_with = "patch::required")]
     #[validate(range(min = 1, max = 3650))]
     #[schema(nullable = false, minimum = 1, maximum = 3650)]
@@ -214,8 +212,7 @@ impl UpdateTenant {
 impl UpdateOwnTenant {
     /// What validator cannot say.
     pub(super) fn check(&self) -> Result<()> {
-        let is_https = |text: &String| url::Url::parse(text).is_ok_and(|url| url.scheme() == "https");
-        if !self.logo_url.as_set().is_none_or(is_https) {
+        if self.logo_url.as_set().is_some_and(|text| https(text).is_err()) {
             return Err(Error::invalid("/logoUrl", "url", "must be an https address"));
         }
         Ok(())
@@ -231,23 +228,14 @@ impl UpdateOwnTenant {
             changes.logo_url = Set(logo_url.as_set().cloned());
         }
         if let Some(patch) = settings {
-            changes.settings = Set(merged(&row.settings, patch)?);
+            let current: TenantSettings = document::read(row.settings.clone());
+            changes.settings = Set(document::stored(&document::patched(&current, patch, "/settings")?)?);
         }
         if let Some(days) = data_retention_days {
             changes.data_retention_days = Set(*days);
         }
         Ok(changes)
     }
-}
-
-fn merged(current: &Value, patch: &Map<String, Value>) -> Result<Value> {
-    let mut settings = current.clone();
-    document::merge(&mut settings, &Value::Object(patch.clone()));
-    if settings.to_string().len() > LARGEST_SETTINGS {
-        let message = format!("must be at most {LARGEST_SETTINGS} bytes as JSON");
-        return Err(Error::invalid("/settings", "too_large", message));
-    }
-    Ok(settings)
 }
 
 /// In lower case and Punycode.
@@ -273,8 +261,6 @@ fn free() -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -289,13 +275,5 @@ mod tests {
         for bad in ["", "example", "1.2.3.4", "[::1]", "a b.c", "example.org."] {
             assert_eq!(host(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn settings_are_merged_and_bounded() {
-        let patch = |value: Value| value.as_object().unwrap().clone();
-        let merged_one = merged(&json!({"a": {"b": 1, "c": 2}}), &patch(json!({"a": {"b": null}}))).unwrap();
-        assert_eq!(merged_one, json!({"a": {"c": 2}}));
-        assert!(merged(&json!({}), &patch(json!({"a": "x".repeat(LARGEST_SETTINGS)}))).is_err());
     }
 }
