@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use service::auth::permissions::Permission;
 use service::auth::principal::{Credential, authenticate};
+use service::auth::sight::View;
 use service::core::Core;
 use service::ctx::Ctx;
 use service::error::Error;
@@ -74,7 +75,7 @@ fn one_line(text: &str) -> String {
 
 /// Answers with the stream that `open` gives. Errors of `open` are ordinary answers; a later one is
 /// an `error` event with a problem, and the end; so is a credential that expires or is revoked, or
-/// loses the permission.
+/// loses the permission, or sees other workspaces than before.
 pub async fn stream<P, W, F, S>(
     request: &HttpRequest,
     can: Can<P>,
@@ -90,13 +91,14 @@ where
     let place = gate.streams.take(&ctx)?;
     let request_id = ctx.request_id.clone();
     let credential = credential(request.headers()).transpose()?;
+    let view = ctx.view.clone();
     let events = gate.run(Duration::ZERO, open(ctx)).await?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let draining = gate.draining.clone();
     let core = gate.core.clone();
     drop(gate.spawn(async move {
         let _place = place;
-        let refused = refusal::<P>(&core, credential.as_ref());
+        let refused = refusal::<P>(&core, credential.as_ref(), &view);
         tokio::select! {
             () = draining.cancelled() => {}
             () = sender.closed() => {}
@@ -117,7 +119,7 @@ where
 
 /// Ends once the caller may no longer read: what the credential comes to is asked again and again,
 /// through the cache of authentication. A database that does not answer refuses nobody.
-async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>) -> Error {
+async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>, view: &View) -> Error {
     let Some(credential) = credential else {
         return Error::internal("a stream was opened without a credential");
     };
@@ -125,11 +127,22 @@ async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>) ->
     loop {
         again.tick().await;
         let principal = authenticate(core, credential.clone()).await;
-        let checked = principal.and_then(|principal| principal.rights.require::<P>());
-        if let Err(error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. })) = checked {
+        let checked = principal.and_then(|principal| {
+            principal.rights.require::<P>()?;
+            if view.differs(&principal.sight) { Err(sight_changed()) } else { Ok(()) }
+        });
+        if let Err(
+            error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. } | Error::Conflict { .. }),
+        ) = checked
+        {
             return error;
         }
     }
+}
+
+/// A stream was opened for what its caller saw then.
+fn sight_changed() -> Error {
+    Error::conflict("sight_changed", "The workspaces that you see have changed: open the stream again.")
 }
 
 async fn forward<S>(events: S, sender: &mpsc::Sender<Bytes>, request_id: &str)

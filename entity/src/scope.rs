@@ -10,6 +10,24 @@ pub trait TenantOwned: EntityTrait<Model: Send + Sync> {
     const TENANT: Self::Column;
     /// The column that, with the tenant, finds a row (or, for a run's steps and events, its run).
     const ID: Self::Column;
+    const PLACE: Place<Self::Column> = Place::Tenant;
+
+    /// The workspace that the row belongs to.
+    fn workspace(model: &Self::Model) -> Option<Uuid> {
+        let _ = model;
+        None
+    }
+}
+
+/// How the rows of a table stand to workspaces.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<C> {
+    /// They are the tenant's, or are reached through a row that has a place.
+    Tenant,
+    /// Each belongs to the workspace that this column names; where it is null, to the tenant.
+    Within(C),
+    /// The workspaces themselves and their teams.
+    Frame(C),
 }
 
 /// A table of a user's objects: they are listed, have a revision for `ETag`, and may be soft-deleted.
@@ -30,24 +48,47 @@ pub trait Record: TenantOwned {
     fn name(model: &Self::Model) -> Option<&str>;
 }
 
-/// Implements [`TenantOwned`] for the entity of the calling file. A tenant's own row has another `scope`.
+/// Implements [`TenantOwned`] for the entity of the calling file. A tenant's own row has another `scope`;
+/// `within` is for rows that may belong to a workspace, `frame` for workspaces and what they consist of.
 macro_rules! tenant_owned {
     ($kind:literal, $id:ident) => {
         crate::scope::tenant_owned!($kind, $id, scope: TenantId);
     };
     ($kind:literal, $id:ident, scope: $scope:ident) => {
+        crate::scope::tenant_owned!(@impl $kind, $id, $scope, {});
+    };
+    ($kind:literal, $id:ident, within) => {
+        crate::scope::tenant_owned!(@impl $kind, $id, TenantId, {
+            const PLACE: crate::scope::Place<Column> = crate::scope::Place::Within(Column::WorkspaceId);
+
+            fn workspace(model: &Model) -> Option<Uuid> {
+                model.workspace_id
+            }
+        });
+    };
+    ($kind:literal, $id:ident, frame $column:ident $field:ident) => {
+        crate::scope::tenant_owned!(@impl $kind, $id, TenantId, {
+            const PLACE: crate::scope::Place<Column> = crate::scope::Place::Frame(Column::$column);
+
+            fn workspace(model: &Model) -> Option<Uuid> {
+                Some(model.$field)
+            }
+        });
+    };
+    (@impl $kind:literal, $id:ident, $scope:ident, { $($place:item)* }) => {
         impl crate::scope::TenantOwned for Entity {
             const KIND: &'static str = $kind;
             const TENANT: Column = Column::$scope;
             const ID: Column = Column::$id;
+            $($place)*
         }
     };
 }
 
 /// Implements [`TenantOwned`] and [`Record`] for the entity of the calling file.
 macro_rules! record {
-    ($kind:literal, $(scope: $scope:ident,)? deleted: $deleted:expr, metadata: $metadata:expr, name: $($name:ident)?) => {
-        crate::scope::tenant_owned!($kind, Id $(, scope: $scope)?);
+    ($kind:literal, $(scope: $scope:ident,)? $(place: { $($place:tt)+ },)? deleted: $deleted:expr, metadata: $metadata:expr, name: $($name:ident)?) => {
+        crate::scope::tenant_owned!($kind, Id $(, scope: $scope)? $(, $($place)+)?);
 
         impl crate::scope::Record for Entity {
             const REVISION: Column = Column::Revision;

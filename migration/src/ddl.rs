@@ -78,6 +78,52 @@ impl Guard {
     }
 }
 
+/// A reference to a row of the same tenant, added to a table that exists. SQLite cannot add a key of two columns
+/// to a table: triggers refuse what the key would refuse. Rows of `to` are never deleted under it.
+pub struct Reference {
+    pub table: &'static str,
+    pub column: &'static str,
+    pub to: &'static str,
+}
+
+impl Reference {
+    const EVENTS: [&'static str; 2] = ["insert", "update"];
+
+    pub async fn set(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let Self { table, column, to } = self;
+        let connection = manager.get_connection();
+        if connection.get_database_backend() != DbBackend::Sqlite {
+            let key = format!(
+                "ALTER TABLE {table} ADD CONSTRAINT {table}_{column}_fkey \
+                 FOREIGN KEY (tenant_id, {column}) REFERENCES {to} (tenant_id, id)"
+            );
+            return connection.execute_unprepared(&key).await.map(|_| ());
+        }
+        for event in Self::EVENTS {
+            let trigger = format!(
+                "CREATE TRIGGER {table}_{column}_{event} BEFORE {event} ON {table} \
+                 WHEN NEW.{column} IS NOT NULL AND NOT EXISTS \
+                 (SELECT 1 FROM {to} r WHERE r.tenant_id = NEW.tenant_id AND r.id = NEW.{column}) \
+                 BEGIN SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed'); END"
+            );
+            connection.execute_unprepared(&trigger).await?;
+        }
+        Ok(())
+    }
+
+    /// Before its column is dropped.
+    pub async fn forget(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let Self { table, column, to: _ } = self;
+        let connection = manager.get_connection();
+        if connection.get_database_backend() == DbBackend::Sqlite {
+            for event in Self::EVENTS {
+                connection.execute_unprepared(&format!("DROP TRIGGER {table}_{column}_{event}")).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Drops tables, the last made first.
 pub async fn drop(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
     for table in tables.iter().rev() {

@@ -16,6 +16,8 @@ mod m20261124_000021_profile;
 mod m20261124_000022_team_invites;
 mod m20261125_000001_run_indexes;
 mod m20261125_000010_run_usage;
+mod m20261125_000020_workspaces;
+mod m20261125_000021_belonging;
 mod m20261125_000050_keys;
 
 use sea_orm_migration::MigrationTrait;
@@ -38,6 +40,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000022_team_invites::Migration),
             Box::new(m20261125_000001_run_indexes::Migration),
             Box::new(m20261125_000010_run_usage::Migration),
+            Box::new(m20261125_000020_workspaces::Migration),
+            Box::new(m20261125_000021_belonging::Migration),
             Box::new(m20261125_000050_keys::Migration),
         ]
     }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::auth::rights::Rights;
+use crate::auth::sight::View;
 use crate::core::Core;
 use crate::db::TenantDb;
 
@@ -17,6 +18,8 @@ pub struct Ctx {
     pub actor: Actor,
     /// What the caller may do here; for a key, cut down from what its maker may do.
     pub rights: Rights,
+    /// What they see of the tenant's workspaces.
+    pub view: View,
     /// The session of a signed-in user.
     pub session: Option<Uuid>,
     pub request_id: String,
@@ -66,7 +69,8 @@ pub struct IdempotencyKey {
 }
 
 impl Ctx {
+    /// The tenant's rows that the caller sees.
     pub fn db(&self) -> TenantDb {
-        self.core.db.tenant(self.tenant)
+        self.core.db.tenant(self.tenant).seen_by(self.view.clone())
     }
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 11] = [
+const NOT_SEARCHED: [&str; 12] = [
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -19,10 +19,11 @@ const NOT_SEARCHED: [&str; 11] = [
     "list_task_runs",
     "list_team_activity_logs",
     "list_team_invites",
+    "list_team_members",
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 11] = [
+const NOT_LABELLED: [&str; 12] = [
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -33,6 +34,7 @@ const NOT_LABELLED: [&str; 11] = [
     "list_privacy_requests",
     "list_team_activity_logs",
     "list_team_invites",
+    "list_team_members",
     "list_tenants",
 ];
 

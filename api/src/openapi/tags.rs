@@ -7,6 +7,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Account", "One's own account: e-mail, password, tenants."),
     ("Tenants", "The tenant of the caller, and the platform's tenants."),
     ("Members", "Who belongs to the tenant, with which role."),
+    ("Workspaces", "Projects inside the tenant, and who works in them."),
     ("API keys", "Credentials for programs, with scopes."),
     ("Integrations", "Connections to model providers and others; credentials go in and never come out."),
     ("Model prices", "What a model's tokens cost."),

@@ -34,6 +34,7 @@ pub struct Model {
     pub tenant_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     pub slug: String,
     #[sea_orm(column_name = "type")]
@@ -58,4 +59,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("agent", deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);
+crate::scope::record!("agent", place: { within }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);

@@ -9,6 +9,8 @@ pub struct Model {
     pub tenant_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
+    /// The key sees and does nothing outside of it.
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     pub prefix: String,
     pub last4: String,
@@ -31,4 +33,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("API key", deleted: None, metadata: Some(Column::Metadata), name: name);
+crate::scope::record!("API key", place: { within }, deleted: None, metadata: Some(Column::Metadata), name: name);

@@ -8,5 +8,7 @@ pub mod refresh_token;
 pub mod session;
 pub mod signing_key;
 pub mod team_invite;
+pub mod team_member;
 pub mod tenant;
 pub mod verification_token;
+pub mod workspace;

@@ -28,6 +28,8 @@ pub struct Model {
     pub id: Uuid,
     pub email: String,
     pub role: Role,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub workspace_ids: Json,
     pub status: InviteStatus,
     pub token_hash: Vec<u8>,
     pub invited_by: Uuid,

@@ -45,6 +45,8 @@ pub struct Model {
     pub tenant_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
+    /// That of its run.
+    pub workspace_id: Option<Uuid>,
     pub run_id: Uuid,
     pub step_number: i32,
     pub kind: ApprovalKind,
@@ -66,7 +68,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("approval", Id);
+crate::scope::tenant_owned!("approval", Id, within);
 
 impl crate::scope::Record for Entity {
     const REVISION: Column = Column::StepNumber;

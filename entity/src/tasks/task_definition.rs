@@ -21,6 +21,7 @@ pub struct Model {
     pub tenant_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     pub description: Option<String>,
     #[sea_orm(column_name = "type")]
@@ -45,4 +46,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("task definition", deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);
+crate::scope::record!("task definition", place: { within }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);

@@ -77,6 +77,8 @@ pub struct Model {
     pub tenant_id: Uuid,
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
+    /// That of what it is for, at its creation.
+    pub workspace_id: Option<Uuid>,
     pub definition_id: Option<Uuid>,
     pub agent_id: Option<Uuid>,
     pub agent_version: Option<i32>,
@@ -138,7 +140,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("task run", Id);
+crate::scope::tenant_owned!("task run", Id, within);
 
 /// The events of a run count its changes.
 impl crate::scope::Record for Entity {

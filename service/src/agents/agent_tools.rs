@@ -1,5 +1,5 @@
 //! Which tools an agent has, and how it may use them. Each change is a change of behaviour: it makes
-//! a new version of the agent in the same transaction.
+//! a new version of the agent in the same transaction, and is told of the agent.
 
 use chrono::{DateTime, Utc};
 use entity::agents::agent;
@@ -77,13 +77,20 @@ pub async fn list(ctx: &Ctx, agent: Uuid) -> Result<AgentTools> {
 pub async fn put(ctx: &Ctx, agent: Uuid, tool: Uuid, body: PutAgentTool) -> Result<Bound> {
     let PutAgentTool { config } = body;
     crud::load::<Agents>(ctx, agent).await?;
-    let name = crud::load::<Tools>(ctx, tool).await?.name;
+    let used = crud::load::<Tools>(ctx, tool).await?;
+    let name = used.name;
     config.check("/config")?;
     let stored = document::stored(&config)?;
     let now = ctx.core.clock.now();
 
     let tx = ctx.db().begin().await?;
     let row = live_agent(&tx, agent).await?;
+    if used.workspace_id.is_some() && used.workspace_id != row.workspace_id {
+        return Err(Error::conflict(
+            "other_workspace",
+            "The tool belongs to another workspace than the agent.",
+        ));
+    }
     let bound = bindings(&tx, agent).await?;
     let same = bound.iter().find(|bound| bound.tool_id == tool);
     let binding = match same {
@@ -111,10 +118,10 @@ pub async fn put(ctx: &Ctx, agent: Uuid, tool: Uuid, body: PutAgentTool) -> Resu
         }
     };
     let row = release_bindings(ctx, &tx, &row).await?;
-    let (id, before, now) = (binding.id, same.cloned(), view(binding, name.clone()));
+    let (before, now) = (same.cloned(), view(binding, name.clone()));
     let change = match before.map(|before| view(before, name)) {
-        Some(before) => Change::updated::<Entity>(id, &before, &now),
-        None => Change::created::<Entity>(id, &now),
+        Some(before) => Change::updated::<Entity>(agent, &before, &now),
+        None => Change::created::<Entity>(agent, &now),
     };
     ctx.commit(tx, change).await?;
     Ok(Bound { view: now, agent_revision: row.revision })
@@ -127,12 +134,11 @@ pub async fn delete(ctx: &Ctx, agent: Uuid, tool: Uuid, expected: Expected) -> R
     expected.check(row.revision)?;
     let this = Condition::all().add(Column::AgentId.eq(agent)).add(Column::ToolId.eq(tool));
     let missing = || Error::not_found("tool binding");
-    let bound = tx.find::<Entity>().filter(this.clone()).one().await?.ok_or_else(missing)?;
     if tx.delete::<Entity>(this).await? == 0 {
         return Err(missing());
     }
     release_bindings(ctx, &tx, &row).await?;
-    let change = Change::of::<Entity>(bound.id).with(json!({ "agentId": agent, "toolId": tool }));
+    let change = Change::of::<Entity>(agent).with(json!({ "agentId": agent, "toolId": tool }));
     ctx.commit(tx, change).await
 }
 

@@ -189,11 +189,12 @@ pub async fn activate(ctx: &Ctx, agent: Uuid, number: i32) -> Result<AgentView> 
         Once::First(tx) => tx,
     };
     let row = live_agent(&tx, agent).await?;
-    let names = tool_names(&tx, snapshot.tools.iter().map(|tool| tool.tool_id)).await?;
+    let mut usable = live_tools(&tx, snapshot.tools.iter().map(|tool| tool.tool_id)).await?;
+    usable.retain(|tool| tool.workspace_id.is_none() || tool.workspace_id == row.workspace_id);
     let gone: Vec<_> = snapshot
         .tools
         .iter()
-        .filter(|tool| !names.contains_key(&tool.tool_id))
+        .filter(|bound| usable.iter().all(|tool| tool.id != bound.tool_id))
         .map(|t| t.name.as_str())
         .collect();
     if !gone.is_empty() {
@@ -313,7 +314,14 @@ pub(super) async fn tool_names<C: ConnectionTrait>(
     store: &Store<C>,
     ids: impl Iterator<Item = Uuid>,
 ) -> Result<HashMap<Uuid, String>> {
-    let query = store.find::<tool::Entity>().filter(tool::Column::Id.is_in(ids));
-    let rows = query.filter(tool::Column::DeletedAt.is_null()).all().await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.name)).collect())
+    Ok(live_tools(store, ids).await?.into_iter().map(|row| (row.id, row.name)).collect())
+}
+
+/// An agent's tools are seen by who sees the agent.
+async fn live_tools<C: ConnectionTrait>(
+    store: &Store<C>,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<Vec<tool::Model>> {
+    let query = store.everywhere::<tool::Entity>().filter(tool::Column::Id.is_in(ids));
+    query.filter(tool::Column::DeletedAt.is_null()).all().await
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{AgentConfig, AgentLimits};
-use crate::crud::{self, Metadata, MetadataPatch, Patch, document, metadata, patch};
+use crate::crud::{self, Metadata, MetadataPatch, Patch, document, metadata, patch, slug};
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -19,9 +19,10 @@ pub struct CreateAgent {
     #[schema(min_length = 1, max_length = 200)]
     pub name: String,
     /// Unique in the tenant; made from the name when absent.
-    #[validate(length(min = 1, max = 64), custom(function = "valid_slug"))]
+    #[validate(length(min = 1, max = 64), custom(function = "slug::valid"))]
     #[schema(max_length = 64, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     pub slug: Option<String>,
+    /// It cannot be changed by a PATCH: `POST /v1/workspaces/{id}/transfer` moves.
     pub workspace_id: Option<Uuid>,
     #[serde(rename = "type")]
     pub kind: AgentType,
@@ -96,10 +97,9 @@ pub struct UpdateAgent {
     #[schema(min_length = 1, max_length = 200, nullable = false)]
     pub name: Option<String>,
     #[serde(default, deserialize_with = "patch::required")]
-    #[validate(length(min = 1, max = 64), custom(function = "valid_slug"))]
+    #[validate(length(min = 1, max = 64), custom(function = "slug::valid"))]
     #[schema(max_length = 64, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", nullable = false)]
     pub slug: Option<String>,
-    pub workspace_id: Option<Uuid>,
     #[serde(default, rename = "type", deserialize_with = "patch::required")]
     #[schema(nullable = false)]
     pub kind: Option<AgentType>,
@@ -203,6 +203,7 @@ impl From<Model> for AgentView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id,
             name,
             slug,
             kind,
@@ -222,7 +223,7 @@ impl From<Model> for AgentView {
             id,
             name,
             slug,
-            workspace_id: None,
+            workspace_id,
             kind,
             status,
             status_reason,
@@ -251,6 +252,7 @@ pub struct AgentFilter {
     #[param(max_length = 64)]
     pub slug: Option<String>,
     pub provider_id: Option<Uuid>,
+    pub workspace_id: Option<Uuid>,
 }
 
 /// Why an agent is paused.
@@ -260,17 +262,6 @@ pub struct PauseAgent {
     #[validate(length(min = 1, max = 500))]
     #[schema(min_length = 1, max_length = 500)]
     pub reason: Option<String>,
-}
-
-fn valid_slug(slug: &str) -> Result<(), ValidationError> {
-    let word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    if slug.split('-').all(word) {
-        return Ok(());
-    }
-    Err(ValidationError::new("slug")
-        .with_message("must be lower-case letters and digits, in words joined by -".into()))
 }
 
 fn valid_models(models: &[String]) -> Result<(), ValidationError> {

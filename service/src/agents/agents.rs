@@ -10,12 +10,13 @@ use uuid::Uuid;
 use super::agent_versions;
 use super::agent_views::{AgentFilter, AgentView, CreateAgent, PauseAgent, UpdateAgent};
 use super::{AgentConfig, AgentSnapshot};
-use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document, metadata};
+use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document, metadata, slug};
 use crate::ctx::Ctx;
 use crate::db::{Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::{self, Quota};
+use crate::identity::workspaces;
 use crate::integrations::integrations::check_provider;
 use crate::runtime::models::mock;
 use crate::schema::Schema;
@@ -34,13 +35,14 @@ impl Resource for Agents {
 }
 
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: &AgentFilter) -> Result<Page<AgentView>> {
-    let AgentFilter { kind, status, model, slug, provider_id } = filter;
+    let AgentFilter { kind, status, model, slug, provider_id, workspace_id } = filter;
     let condition = Condition::all()
         .add_option(kind.map(|kind| Column::Kind.eq(kind)))
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(model.as_deref().map(|model| crud::metadata_is(Column::Config, "model", model)))
         .add_option(slug.as_deref().map(|slug| Column::Slug.eq(slug)))
-        .add_option(provider_id.map(|id| Column::ProviderId.eq(id)));
+        .add_option(provider_id.map(|id| Column::ProviderId.eq(id)))
+        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)));
     crud::list::<Agents>(ctx, paging, condition).await
 }
 
@@ -76,7 +78,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
         output_schema,
         metadata,
     } = body;
-    no_workspace(workspace_id)?;
+    let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     let defaults = AgentConfig::default();
     let config = AgentConfig {
         personality,
@@ -98,11 +100,12 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
     check(ctx, &behaviour).await?;
     let slug = match slug {
         Some(slug) => slug,
-        None => free_slug(ctx, &name, id).await?,
+        None => slug::free::<Entity>(ctx, Column::Slug, &name, id, "agent").await?,
     };
     let row = Model {
         tenant_id: ctx.tenant,
         id,
+        workspace_id,
         name,
         slug,
         kind,
@@ -132,7 +135,6 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
 
 /// Applies a merge patch. A change of behaviour makes a new version.
 pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, body: UpdateAgent) -> Result<AgentView> {
-    no_workspace(body.workspace_id)?;
     for _ in 0..UPDATE_TRIES {
         let row = crud::load::<Agents>(ctx, id).await?;
         expected.check(row.revision)?;
@@ -170,17 +172,26 @@ pub(super) fn contended() -> Error {
 }
 
 pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
+    crud::load::<Agents>(ctx, id).await?;
     let db = ctx.db();
     let user = db
-        .find::<task_definition::Entity>()
+        .everywhere::<task_definition::Entity>()
         .filter(task_definition::Column::AgentId.eq(id))
         .filter(task_definition::Column::DeletedAt.is_null())
         .one()
         .await?;
     if let Some(user) = user {
-        return Err(Error::conflict("in_use", format!("The task definition {} uses this agent.", user.name)));
+        return Err(in_use(ctx, "task definition", &user.name, user.workspace_id));
     }
     crud::delete::<Agents>(ctx, id, expected).await
+}
+
+/// What uses a resource is named to who sees it.
+pub(crate) fn in_use(ctx: &Ctx, kind: &str, name: &str, workspace: Option<Uuid>) -> Error {
+    match ctx.view.sees(workspace) {
+        true => Error::conflict("in_use", format!("The {kind} {name} uses it.")),
+        false => Error::conflict("in_use", "Something that you do not see uses it."),
+    }
 }
 
 /// ACTIVE → PAUSED: no new attempt of its runs starts.
@@ -229,13 +240,6 @@ async fn transition(
     let view = AgentView::from(row);
     tx.finish(Change::updated::<Entity>(id, &before, &view), &view).await?;
     Ok(view)
-}
-
-fn no_workspace(id: Option<Uuid>) -> Result<()> {
-    match id {
-        None => Ok(()),
-        Some(_) => Err(Error::invalid("/workspaceId", "not_found", "There is no such workspace.")),
-    }
 }
 
 /// The behaviour after the patch.
@@ -331,44 +335,4 @@ async fn check(ctx: &Ctx, behaviour: &AgentSnapshot) -> Result<()> {
         Schema::compile(schema, "/outputSchema")?;
     }
     Ok(())
-}
-
-/// A slug made from the name; with the end of the id when another agent has it.
-async fn free_slug(ctx: &Ctx, name: &str, id: Uuid) -> Result<String> {
-    let slug = slug_of(name);
-    let db = ctx.db();
-    let same = db.find::<Entity>().filter(Column::Slug.eq(slug.as_str())).filter(Column::DeletedAt.is_null());
-    if same.one().await?.is_none() {
-        return Ok(slug);
-    }
-    let id = id.simple().to_string();
-    Ok(format!("{slug}-{}", id.get(24..).unwrap_or_default()))
-}
-
-fn slug_of(name: &str) -> String {
-    const LONGEST: usize = 48;
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
-    match slug.get(..LONGEST).unwrap_or(&slug).trim_end_matches('-') {
-        "" => "agent".to_owned(),
-        slug => slug.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slugs_are_made_from_names() {
-        for (name, slug) in [
-            ("Support Bot", "support-bot"),
-            ("  --A  b!c-- ", "a-b-c"),
-            ("Grüße", "gr-e"),
-            ("支援", "agent"),
-            (&"x".repeat(100), &"x".repeat(48)),
-        ] {
-            assert_eq!(slug_of(name), slug);
-        }
-    }
 }

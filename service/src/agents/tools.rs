@@ -13,12 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
+use super::agents::in_use;
 use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata, patch,
 };
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::Quota;
+use crate::identity::workspaces;
 use crate::integrations::integrations::check_secret;
 use crate::runtime::tools::{ToolConfig, builtin, check_tool_name};
 use crate::schema::Schema;
@@ -42,6 +44,9 @@ pub struct CreateTool {
     /// As models see it; unique in the tenant.
     #[schema(min_length = 1, max_length = 64, pattern = "^[a-zA-Z0-9_-]{1,64}$")]
     pub name: String,
+    /// It cannot be changed by a PATCH: `POST /v1/workspaces/{id}/transfer` moves.
+    #[serde(default)]
+    pub workspace_id: Option<Uuid>,
     /// What it does and when to use it, for the model.
     #[validate(length(max = 4_000))]
     #[schema(max_length = 4_000)]
@@ -111,6 +116,8 @@ pub struct UpdateTool {
 #[serde(rename_all = "camelCase")]
 pub struct ToolView {
     pub id: Uuid,
+    #[schema(required)]
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     pub description: String,
     #[serde(rename = "type")]
@@ -135,6 +142,7 @@ impl From<Model> for ToolView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id,
             name,
             description,
             kind,
@@ -151,6 +159,7 @@ impl From<Model> for ToolView {
         } = row;
         Self {
             id,
+            workspace_id,
             name,
             description,
             kind,
@@ -175,13 +184,15 @@ pub struct ToolFilter {
     #[param(rename = "type")]
     pub kind: Option<ToolType>,
     pub side_effect: Option<SideEffect>,
+    pub workspace_id: Option<Uuid>,
 }
 
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: &ToolFilter) -> Result<Page<ToolView>> {
-    let ToolFilter { kind, side_effect } = filter;
+    let ToolFilter { kind, side_effect, workspace_id } = filter;
     let condition = Condition::all()
         .add_option(kind.map(|kind| Column::Kind.eq(kind)))
-        .add_option(side_effect.map(|effect| Column::SideEffect.eq(effect)));
+        .add_option(side_effect.map(|effect| Column::SideEffect.eq(effect)))
+        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)));
     crud::list::<Tools>(ctx, paging, condition).await
 }
 
@@ -192,6 +203,7 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ToolView> {
 pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
     let CreateTool {
         name,
+        workspace_id,
         description,
         kind,
         config,
@@ -203,6 +215,7 @@ pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
     } = body;
     check_tool_name(&name)?;
     check_cost(cost_per_call)?;
+    let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     let parsed = checked(ctx, kind, &config).await?;
     let schema = schema.unwrap_or_else(|| default_schema(&parsed));
     check_schema(&schema)?;
@@ -210,6 +223,7 @@ pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
     let row = Model {
         tenant_id: ctx.tenant,
         id: ctx.core.ids.next(),
+        workspace_id,
         name,
         description,
         kind,
@@ -294,18 +308,18 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     let db = ctx.db();
     let bound = db.find::<agent_tool::Entity>().filter(agent_tool::Column::ToolId.eq(id)).all().await?;
     let agents = db
-        .find::<agent::Entity>()
+        .everywhere::<agent::Entity>()
         .filter(agent::Column::Id.is_in(bound.into_iter().map(|bound| bound.agent_id)))
         .filter(agent::Column::DeletedAt.is_null());
     if let Some(agent) = agents.one().await? {
-        return Err(Error::conflict("in_use", format!("The agent {} has this tool.", agent.name)));
+        return Err(in_use(ctx, "agent", &agent.name, agent.workspace_id));
     }
     let definitions = db
-        .find::<task_definition::Entity>()
+        .everywhere::<task_definition::Entity>()
         .filter(task_definition::Column::ToolId.eq(id))
         .filter(task_definition::Column::DeletedAt.is_null());
     if let Some(user) = definitions.one().await? {
-        return Err(Error::conflict("in_use", format!("The task definition {} uses this tool.", user.name)));
+        return Err(in_use(ctx, "task definition", &user.name, user.workspace_id));
     }
     crud::delete::<Tools>(ctx, id, expected).await
 }

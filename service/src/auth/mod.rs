@@ -11,4 +11,5 @@ pub mod permissions;
 pub mod principal;
 pub mod rights;
 pub mod scopes;
+pub mod sight;
 pub mod signing;

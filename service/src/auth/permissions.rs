@@ -17,6 +17,16 @@ pub struct PermissionRow {
     pub summary: &'static str,
 }
 
+/// What is done to what belongs to a workspace: all that an API key of a workspace can hold.
+const WITHIN_WORKSPACES: [&str; 5] = ["agents", "tools", "task-definitions", "task-runs", "approvals"];
+
+impl PermissionRow {
+    pub fn is_within_workspaces(&self) -> bool {
+        let resource = self.name.split(':').next().unwrap_or_default();
+        WITHIN_WORKSPACES.contains(&resource) || self.name == "workspaces:read"
+    }
+}
+
 /// Who has a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -70,6 +80,14 @@ permissions! {
     memberships "memberships" {
         Read "read" Viewer "List and read who belongs to the tenant."
         Write "write" Admin "Add and remove members and change their roles."
+    }
+    workspaces "workspaces" {
+        Read "read" Viewer "List and read workspaces."
+        Write "write" Manager "Create, change, archive and delete workspaces, and move what belongs to them."
+    }
+    team_members "team-members" {
+        Read "read" Viewer "List and read who works in a workspace."
+        Write "write" Manager "Add people to the team of a workspace, change and remove them."
     }
     team_invites "team-invites" {
         Read "read" Manager "List and read invitations."

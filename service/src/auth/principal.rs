@@ -4,6 +4,7 @@
 //! change of a membership, key or user acts within that second.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use entity::identity::membership::{self, MembershipStatus};
@@ -19,6 +20,7 @@ use super::opaque::Sha256Hash;
 use super::permissions::Permission;
 use super::rights::Rights;
 use super::scopes::Scopes;
+use super::sight::{self, Sight, View};
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx, IdempotencyKey};
@@ -55,6 +57,8 @@ pub struct Principal {
     /// The session of a signed-in user.
     pub session: Option<Uuid>,
     pub rights: Rights,
+    /// `None` where nothing is hidden from the caller.
+    pub sight: Option<Arc<Sight>>,
 }
 
 #[derive(Clone)]
@@ -99,14 +103,16 @@ impl Principal {
             tenant_status: TenantStatus::Active,
             plan: Plan::Enterprise,
             session: None,
-            rights: Rights { role: None, is_platform_admin: true, scopes: None },
+            rights: Rights { role: None, is_platform_admin: true, scopes: None, workspace: None },
+            sight: None,
         }
     }
 
     /// The context in which the named permission was checked.
     pub fn authorize<P: Permission>(&self, core: &Core, request: &RequestInfo) -> Result<Ctx> {
         self.rights.require::<P>()?;
-        Ok(self.ctx(core, request))
+        let view = View::new(self.sight.clone(), Some(P::ROW));
+        Ok(Ctx { view, ..self.ctx(core, request) })
     }
 
     /// The context of a call that every member may make, such as `GET /v1/whoami`.
@@ -116,6 +122,7 @@ impl Principal {
             tenant: self.tenant,
             actor: self.actor,
             rights: self.rights.clone(),
+            view: View::new(self.sight.clone(), None),
             session: self.session,
             request_id: request.request_id.clone(),
             operation: request.operation,
@@ -156,7 +163,7 @@ async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
     if found.revoked_at.is_some() || found.user_id != claims.sub || found.expires_at <= core.clock.now() {
         return Err(ended());
     }
-    let person = person(core, claims.sub, claims.tid).await?.ok_or_else(ended)?;
+    let person = person(core, claims.sub, claims.tid, None).await?.ok_or_else(ended)?;
     if person.rights.role.is_none() && !person.rights.is_platform_admin {
         return Err(ended());
     }
@@ -167,6 +174,7 @@ async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
         plan: person.plan,
         session: Some(claims.sid),
         rights: person.rights,
+        sight: person.sight,
     })
 }
 
@@ -194,7 +202,7 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
             hash.matches(&key.hash) && key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now)
         })
         .ok_or_else(refused)?;
-    let maker = person(core, key.created_by, key.tenant_id).await?.ok_or_else(refused)?;
+    let maker = person(core, key.created_by, key.tenant_id, key.workspace_id).await?.ok_or_else(refused)?;
     if maker.rights.role.is_none() {
         return Err(refused());
     }
@@ -207,18 +215,21 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
         plan: maker.plan,
         session: None,
         rights: Rights { scopes: Some(Scopes::from_stored(&scopes)), ..maker.rights },
+        sight: maker.sight,
     })
 }
 
 struct Person {
     rights: Rights,
+    sight: Option<Arc<Sight>>,
     tenant_status: TenantStatus,
     plan: Plan,
 }
 
-/// What an active user may do in a tenant now; `None` when the user or the tenant is no more.
+/// What an active user may do and see in a tenant now, or a key of theirs that is bound to a workspace; `None`
+/// when the user or the tenant is no more.
 #[expect(clippy::disallowed_methods, reason = "rights are resolved before a scope exists")]
-async fn person(core: &Core, user: Uuid, tenant: Uuid) -> Result<Option<Person>> {
+async fn person(core: &Core, user: Uuid, tenant: Uuid, workspace: Option<Uuid>) -> Result<Option<Person>> {
     let db = core.db.system(Reason::SignIn);
     let user = app_user::Entity::find_by_id(user).one(db.connection()).await?;
     let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
@@ -233,8 +244,13 @@ async fn person(core: &Core, user: Uuid, tenant: Uuid) -> Result<Option<Person>>
         .await?
         .map(|membership| membership.role);
     let is_platform_admin = user.platform_role == app_user::PlatformRole::Admin;
+    let sight = match role {
+        Some(role) => sight::load(&db, tenant.id, user.id, role, workspace).await?,
+        None => None,
+    };
     Ok(Some(Person {
-        rights: Rights { role, is_platform_admin, scopes: None },
+        rights: Rights { role, is_platform_admin, scopes: None, workspace },
+        sight,
         tenant_status: tenant.status,
         plan: tenant.plan,
     }))

@@ -1,6 +1,7 @@
 //! What a caller may do: the rights of their role, cut down by the scopes of their API key.
 
 use entity::identity::membership::Role;
+use uuid::Uuid;
 
 use super::permissions::{self, Needs, Permission, PermissionRow};
 use super::scopes::Scopes;
@@ -15,6 +16,8 @@ pub struct Rights {
     pub is_platform_admin: bool,
     /// `None` for a user who signed in with a password.
     pub scopes: Option<Scopes>,
+    /// Of an API key: outside of it the key may do nothing.
+    pub workspace: Option<Uuid>,
 }
 
 impl Rights {
@@ -23,7 +26,8 @@ impl Rights {
             Needs::Role(needed) => self.role.is_some_and(|role| role >= needed),
             Needs::PlatformAdmin => self.is_platform_admin,
         };
-        has && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
+        let within = self.workspace.is_none() || permission.is_within_workspaces();
+        has && within && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
     }
 
     /// # Errors
@@ -79,7 +83,8 @@ mod tests {
     use crate::auth::permissions::{agents, platform};
 
     fn rights(role: Role, scopes: Option<&[&str]>) -> Rights {
-        Rights { role: Some(role), is_platform_admin: false, scopes: scopes.map(Scopes::from_stored) }
+        let scopes = scopes.map(Scopes::from_stored);
+        Rights { role: Some(role), is_platform_admin: false, scopes, workspace: None }
     }
 
     fn grant(rights: &Rights, asked: &[&str]) -> Result<Scopes> {
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn without_a_membership_only_the_platforms_rights_remain() {
-        let admin = Rights { role: None, is_platform_admin: true, scopes: None };
+        let admin = Rights { role: None, is_platform_admin: true, scopes: None, workspace: None };
         assert_eq!(admin.permissions(), ["platform:tenants", "platform:mails"]);
         assert!(admin.require::<platform::Tenants>().is_ok());
         assert!(rights(Role::Owner, None).require::<platform::Tenants>().is_err());
@@ -125,6 +130,19 @@ mod tests {
             admin.require::<agents::Read>(),
             Err(Error::Forbidden { permission: "agents:read" })
         ));
+    }
+
+    #[test]
+    fn a_key_of_a_workspace_has_no_right_over_the_tenant() {
+        let key = Rights { workspace: Some(Uuid::nil()), ..rights(Role::Owner, Some(&["*"])) };
+        let outside = |name: &&str| {
+            !["agents:", "tools:", "task-", "approvals:", "workspaces:"].iter().any(|of| name.starts_with(of))
+        };
+        assert_eq!(key.permissions().iter().find(|name| outside(name)), None);
+        assert!(
+            key.permissions().contains(&"agents:write") && !key.permissions().contains(&"workspaces:write")
+        );
+        assert!(Role::iter().all(|role| !key.cover(role)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod metadata;
 mod once;
 mod page;
 pub mod patch;
+pub mod slug;
 pub mod time;
 
 use entity::scope::{Record, TenantOwned};

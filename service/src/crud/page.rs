@@ -158,7 +158,7 @@ impl Key {
 /// One page of the tenant's live rows that fulfil `filter`.
 pub(crate) async fn rows<E: Record>(ctx: &Ctx, paging: &Paging, filter: Condition) -> Result<Page<E::Model>> {
     let db = ctx.db();
-    rows_of(ctx, paging, filter, || db.find::<E>()).await
+    rows_of(ctx, paging, filter, || db.list::<E>()).await
 }
 
 /// One page of the rows that `find` sees.

@@ -33,6 +33,14 @@ impl Dialect {
         }
     }
 
+    /// Keeps others from changing the selected rows.
+    pub fn for_share(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
     /// Takes the lock named `$1` until the transaction ends; a SQLite write transaction is alone anyway.
     pub fn named_lock(self) -> Option<&'static str> {
         match self {
@@ -46,6 +54,14 @@ impl Dialect {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT clock_timestamp() AS now"),
+        }
+    }
+
+    /// How `Expr::cust_with_values` writes its one value.
+    pub fn custom_value(self) -> &'static str {
+        match self {
+            Self::Sqlite => "?",
+            Self::Postgres => "$1",
         }
     }
 

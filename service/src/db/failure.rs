@@ -20,6 +20,10 @@ impl From<DbErr> for Error {
         if is_overload(&error) {
             return Self::Unavailable { code: "database_busy", retry_after: Duration::from_secs(1) };
         }
+        // The workspace that a row was to belong to.
+        if matches!(error, DbErr::RecordNotInserted) {
+            return Self::conflict("workspace_archived", "The workspace is archived or gone.");
+        }
         match violation(&error) {
             // Services map the violations they expect; one that they did not is still the caller's conflict.
             Some(Violation::Unique) => {

@@ -5,25 +5,27 @@
 
 use std::sync::atomic::Ordering;
 
-use entity::scope::TenantOwned;
+use entity::scope::{Place, TenantOwned};
 use sea_orm::sea_query::IntoCondition;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait as _, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, Order, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
-    QuerySelect as _, Select, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
-    Value,
+    ActiveModelTrait, ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbErr, EntityTrait, IntoActiveModel, Order, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QueryResult, QuerySelect as _, Select, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait as _, Value,
 };
 use uuid::Uuid;
 
 use super::{Db, Dialect, Reason};
+use crate::auth::sight::View;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Recorded;
 
-/// One tenant's rows, seen through a connection or a transaction.
+/// One tenant's rows, seen through a connection or a transaction, as far as the view goes.
 pub struct Store<C> {
     tenant: Uuid,
     db: Db,
     connection: C,
+    view: View,
 }
 
 /// Reads, each on a connection of its own.
@@ -33,7 +35,12 @@ pub type TenantTx = Store<DatabaseTransaction>;
 
 impl<C> Store<C> {
     pub(super) fn new(tenant: Uuid, db: Db, connection: C) -> Self {
-        Self { tenant, db, connection }
+        Self { tenant, db, connection, view: View::default() }
+    }
+
+    /// The same rows, but for what the view hides.
+    pub fn seen_by(self, view: View) -> Self {
+        Self { view, ..self }
     }
 
     pub fn tenant(&self) -> Uuid {
@@ -47,7 +54,8 @@ impl<C> Store<C> {
 
 impl TenantDb {
     pub async fn begin(&self) -> Result<TenantTx> {
-        Ok(Store::new(self.tenant, self.db.clone(), begin(&self.db.inner.writer).await?))
+        let tx = Store::new(self.tenant, self.db.clone(), begin(&self.db.inner.writer).await?);
+        Ok(tx.seen_by(self.view.clone()))
     }
 }
 
@@ -66,11 +74,29 @@ pub(super) async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransac
 }
 
 impl<C: ConnectionTrait> Store<C> {
+    /// The rows that the caller sees. One that is looked up and that the caller's role in its workspace does
+    /// not suffice for is refused.
     pub fn find<E: TenantOwned>(&self) -> Query<'_, C, E> {
-        Query {
-            connection: &self.connection,
-            select: <E as EntityTrait>::find().filter(E::TENANT.eq(self.tenant)),
-        }
+        self.select(self.view.condition::<E>(), self.view.clone())
+    }
+
+    /// The rows that a list shows.
+    pub fn list<E: TenantOwned>(&self) -> Query<'_, C, E> {
+        self.select(self.view.listed::<E>(), View::default())
+    }
+
+    /// The rows of every workspace, for rules over the whole tenant. What is read so is not shown.
+    pub fn everywhere<E: TenantOwned>(&self) -> Query<'_, C, E> {
+        self.select(None, View::default())
+    }
+
+    fn select<E: TenantOwned>(&self, seen: Option<Condition>, view: View) -> Query<'_, C, E> {
+        let all = <E as EntityTrait>::find().filter(E::TENANT.eq(self.tenant));
+        let select = match seen {
+            None => all,
+            Some(seen) => all.filter(seen),
+        };
+        Query { connection: &self.connection, select, view }
     }
 
     pub async fn get<E: TenantOwned>(&self, id: Uuid) -> Result<Option<E::Model>> {
@@ -118,16 +144,32 @@ impl TenantTx {
         self.connection.query_one_raw(statement).await.map(|_| ())
     }
 
-    /// Inserts a row of this tenant, whatever tenant the given one names.
+    /// Inserts a row of this tenant, whatever tenant the given one names. Its workspace is open and stays so
+    /// until the end of this transaction.
     pub async fn insert<E>(&self, row: E::Model) -> Result<E::Model, DbErr>
     where
         E: TenantOwned,
         E::Model: IntoActiveModel<E::ActiveModel>,
         E::ActiveModel: Send,
     {
+        if let (Place::Within(_), Some(workspace)) = (E::PLACE, E::workspace(&row)) {
+            self.hold_open(workspace).await?;
+        }
         let mut row = row.into_active_model().reset_all();
         row.set(E::TENANT, self.tenant.into());
         E::insert(row).exec_with_returning(&self.connection).await
+    }
+
+    async fn hold_open(&self, workspace: Uuid) -> Result<(), DbErr> {
+        let sql = format!(
+            "SELECT id FROM workspace WHERE tenant_id = $1 AND id = $2 AND archived_at IS NULL \
+             AND deleted_at IS NULL{}",
+            self.dialect().for_share()
+        );
+        match self.query(&sql, vec![workspace.into()]).await?.is_empty() {
+            true => Err(DbErr::RecordNotInserted),
+            false => Ok(()),
+        }
     }
 
     /// Writes the set columns of `changes` where the row is this tenant's, has this id and fulfils
@@ -145,15 +187,21 @@ impl TenantTx {
             .set(changes)
             .filter(E::TENANT.eq(self.tenant))
             .filter(E::ID.eq(id))
+            .filter(self.seen::<E>())
             .filter(guard.into_condition())
             .exec_with_returning(&self.connection)
             .await?;
         Ok(rows.into_iter().next())
     }
 
+    fn seen<E: TenantOwned>(&self) -> Condition {
+        self.view.condition::<E>().unwrap_or_else(Condition::all)
+    }
+
     pub async fn delete<E: TenantOwned>(&self, guard: impl IntoCondition) -> Result<u64, DbErr> {
         let deleted = E::delete_many()
             .filter(E::TENANT.eq(self.tenant))
+            .filter(self.seen::<E>())
             .filter(guard.into_condition())
             .exec(&self.connection)
             .await?;
@@ -161,23 +209,21 @@ impl TenantTx {
     }
 }
 
-/// A select that already carries the tenant's filter.
+/// A select that already carries the filter of the tenant and of the caller's view.
 pub struct Query<'a, C, E: EntityTrait> {
     connection: &'a C,
     select: Select<E>,
+    view: View,
 }
 
 impl<'a, C: ConnectionTrait, E: EntityTrait> Query<'a, C, E> {
     /// The rows of every tenant.
     pub(super) fn of_all(connection: &'a C) -> Self {
-        Self { connection, select: E::find() }
+        Self { connection, select: E::find(), view: View::default() }
     }
 }
 
-impl<C: ConnectionTrait, E: EntityTrait> Query<'_, C, E>
-where
-    E::Model: Send + Sync,
-{
+impl<C: ConnectionTrait, E: TenantOwned> Query<'_, C, E> {
     #[must_use]
     pub fn filter(mut self, condition: impl IntoCondition) -> Self {
         self.select = self.select.filter(condition.into_condition());
@@ -201,7 +247,9 @@ where
     }
 
     pub async fn one(self) -> Result<Option<E::Model>> {
-        Ok(self.select.one(self.connection).await?)
+        let row = self.select.one(self.connection).await?;
+        row.iter().try_for_each(|row| self.view.require_row::<E>(row))?;
+        Ok(row)
     }
 
     /// How many rows there are, counted no further than `cap`.

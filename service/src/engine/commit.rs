@@ -304,8 +304,12 @@ impl Worker {
         if let Some(key) = &new.run.dedupe_key {
             let live =
                 [task_run::RunStatus::Pending, task_run::RunStatus::Running, task_run::RunStatus::Waiting];
-            let same =
-                mine.filter(task_run::Column::DedupeKey.eq(key)).filter(task_run::Column::Status.is_in(live));
+            let within = match new.run.workspace_id {
+                Some(id) => task_run::Column::WorkspaceId.eq(id),
+                None => task_run::Column::WorkspaceId.is_null(),
+            };
+            let same = mine.filter(task_run::Column::DedupeKey.eq(key)).filter(within);
+            let same = same.filter(task_run::Column::Status.is_in(live));
             if let Some(run) = same.one(db.connection()).await? {
                 return Ok(Created::Duplicate(Box::new(run)));
             }

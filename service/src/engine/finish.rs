@@ -91,6 +91,7 @@ fn approval(run: &task_run::Model, question: Question, now: DateTime<Utc>, ids: 
     Approval {
         tenant_id: run.tenant_id,
         id: ids.next(),
+        workspace_id: run.workspace_id,
         run_id: run.id,
         step_number: step,
         kind,

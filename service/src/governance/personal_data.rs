@@ -160,7 +160,11 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("metadata", Content),
         ],
     ),
-    ("team_invite", &[("email", Personal), ("role", Nothing), ("status", Nothing)]),
+    (
+        "team_invite",
+        &[("email", Personal), ("role", Nothing), ("status", Nothing), ("workspace_ids", Nothing)],
+    ),
+    ("team_member", &[("role", Nothing), ("skills", Personal), ("availability", Personal)]),
     (
         "tenant",
         &[
@@ -186,6 +190,16 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
         ],
     ),
     ("verification_token", &[("purpose", Nothing), ("email", Personal)]),
+    (
+        "workspace",
+        &[
+            ("name", Content),
+            ("slug", Content),
+            ("isolation", Nothing),
+            ("settings", Content),
+            ("metadata", Content),
+        ],
+    ),
 ];
 
 /// The columns that hold this.

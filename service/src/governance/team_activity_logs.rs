@@ -1,6 +1,8 @@
 //! The readable feed: who did what to what, as a sentence. It is the audit log told to everybody in the
-//! tenant, so it cannot say anything else than the log; refusals and sign-ins are not for everybody.
+//! tenant, so it cannot say anything else than the log; refusals and sign-ins are not for everybody, and what
+//! belongs to a STRICT workspace is for its team.
 
+mod seen;
 mod sentence;
 
 use std::collections::BTreeMap;
@@ -68,8 +70,9 @@ pub struct TeamActivityLogFilter {
 }
 
 impl TeamActivityLogFilter {
-    fn condition(&self) -> Condition {
+    fn condition(&self, ctx: &Ctx) -> Condition {
         Condition::all()
+            .add(seen::by(ctx))
             .add(Column::Outcome.eq(AuditOutcome::Succeeded))
             .add(Column::Resource.is_not_in(PRIVATE))
             .add_option(self.user_id.map(|user| Column::UserId.eq(user)))
@@ -84,7 +87,7 @@ pub async fn list(
     filter: &TeamActivityLogFilter,
 ) -> Result<Page<TeamActivityLogView>> {
     let after = filter.after.map(|after| Column::Number.gt(after));
-    let rows = crud::rows::<Entity>(ctx, paging, filter.condition().add_option(after)).await?;
+    let rows = crud::rows::<Entity>(ctx, paging, filter.condition(ctx).add_option(after)).await?;
     let Page { data, next_cursor, has_more, total } = rows;
     Ok(Page { data: told(ctx, data).await?, next_cursor, has_more, total })
 }
@@ -106,7 +109,7 @@ pub async fn follow(
         loop {
             let rows = {
                 let db = ctx.db();
-                let query = db.find::<Entity>().filter(filter.condition()).filter(Column::Number.gt(after));
+                let query = db.find::<Entity>().filter(filter.condition(&ctx)).filter(Column::Number.gt(after));
                 query.order_by(Column::Number, Order::Asc).limit(PAGE).all().await?
             };
             let more = rows.len() as u64 == PAGE;

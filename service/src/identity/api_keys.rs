@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
+use super::workspaces;
 use crate::auth::api_keys::{API_KEY, ApiKeySecret};
 use crate::crud::metadata::{self, Metadata, MetadataPatch};
 use crate::crud::{self, Expected, Once, Page, Paging, Resource, page, patch};
@@ -26,11 +27,17 @@ use crate::identity::tenant_limits::{self, Quota};
 const REVOKE_ALL: &str = "UPDATE api_key SET revoked_at = $3, updated_at = $3, revision = revision + 1
     WHERE tenant_id = $1 AND created_by = $2 AND revoked_at IS NULL";
 
+const REVOKE_WITHIN: &str = "UPDATE api_key SET revoked_at = $3, updated_at = $3, revision = revision + 1
+    WHERE tenant_id = $1 AND workspace_id = $2 AND revoked_at IS NULL";
+
 /// An API key without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyView {
     pub id: Uuid,
+    /// The key sees and does only what belongs to this workspace; null is all of the tenant.
+    #[schema(required)]
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     /// The first characters of the key.
     #[schema(example = "mc_live_4Kd0")]
@@ -78,6 +85,9 @@ pub struct CreateApiKey {
     /// Permissions that you have yourself, or `*` for all of yours, now and later.
     #[schema(min_items = 1, max_items = 64, example = json!(["task-runs:read", "task-runs:write"]))]
     pub scopes: Vec<String>,
+    /// The key sees and does only what belongs to it. A key made with a key of a workspace is one of it as well.
+    #[serde(default)]
+    pub workspace_id: Option<Uuid>,
     /// When the key stops working; without it never. A key made with a key stops with it at the latest.
     #[serde(default, deserialize_with = "crate::crud::time::optional")]
     pub expires_at: Option<DateTime<Utc>>,
@@ -105,6 +115,7 @@ pub struct UpdateApiKey {
 pub struct ApiKeyFilter {
     /// Only keys that were revoked, or only those that were not.
     pub revoked: Option<bool>,
+    pub workspace_id: Option<Uuid>,
 }
 
 pub struct ApiKeys;
@@ -123,6 +134,7 @@ impl From<Model> for ApiKeyView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id,
             name,
             prefix,
             last4,
@@ -139,6 +151,7 @@ impl From<Model> for ApiKeyView {
         } = row;
         Self {
             id,
+            workspace_id,
             name,
             prefix,
             last4,
@@ -160,7 +173,8 @@ pub async fn list(ctx: &Ctx, paging: &Paging, filter: &ApiKeyFilter) -> Result<P
         true => Column::RevokedAt.is_not_null(),
         false => Column::RevokedAt.is_null(),
     });
-    crud::list::<ApiKeys>(ctx, paging, Condition::all().add_option(revoked)).await
+    let within = filter.workspace_id.map(|id| Column::WorkspaceId.eq(id));
+    crud::list::<ApiKeys>(ctx, paging, Condition::all().add_option(revoked).add_option(within)).await
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ApiKeyView> {
@@ -170,8 +184,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ApiKeyView> {
 /// # Errors
 /// 422 at each scope that the caller does not hold; 403 `quota_exceeded`.
 pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
-    let CreateApiKey { name, scopes, expires_at, metadata } = create;
+    let CreateApiKey { name, scopes, workspace_id, expires_at, metadata } = create;
     let scopes = ctx.rights.grant(&scopes)?;
+    let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     let now = ctx.core.clock.now();
     let created_by = ctx.actor.user().ok_or_else(|| API_KEY.invalid())?;
     let tx = match ctx.begin_once().await? {
@@ -193,6 +208,7 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     let row = Model {
         tenant_id: ctx.tenant,
         id: ctx.core.ids.next(),
+        workspace_id,
         name,
         prefix,
         last4,
@@ -255,6 +271,12 @@ pub async fn revoke(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
 /// Revokes the keys that a person made, within the transaction that ends their membership.
 pub(super) async fn revoke_all_of(tx: &TenantTx, maker: Uuid, now: DateTime<Utc>) -> Result<()> {
     tx.execute(REVOKE_ALL, vec![maker.into(), now.into()]).await?;
+    Ok(())
+}
+
+/// Revokes the keys of a workspace, within the transaction that deletes it.
+pub(super) async fn revoke_all_within(tx: &TenantTx, workspace: Uuid, now: DateTime<Utc>) -> Result<()> {
+    tx.execute(REVOKE_WITHIN, vec![workspace.into(), now.into()]).await?;
     Ok(())
 }
 

@@ -22,9 +22,9 @@ use validator::Validate;
 
 use super::memberships::require_cover;
 use super::tenant_limits::{self, Quota};
-use super::users;
+use super::{users, workspaces};
 use crate::auth::opaque::INVITE_TOKEN;
-use crate::crud::{self, Expected, Once, Page, Paging, Resource, page};
+use crate::crud::{self, Expected, Once, Page, Paging, Resource, document, page};
 use crate::ctx::Ctx;
 use crate::db::{Reason, TenantTx};
 use crate::error::{Error, Result};
@@ -46,6 +46,8 @@ pub struct TeamInviteView {
     #[schema(example = "grace@example.org")]
     pub email: String,
     pub role: Role,
+    /// Whose teams the person joins as well, with the same role.
+    pub workspace_ids: Vec<Uuid>,
     /// A `PENDING` one cannot be accepted after `expiresAt`.
     pub status: InviteStatus,
     pub expires_at: DateTime<Utc>,
@@ -65,6 +67,7 @@ impl From<Model> for TeamInviteView {
             id,
             email,
             role,
+            workspace_ids,
             status,
             token_hash: _,
             invited_by,
@@ -74,7 +77,19 @@ impl From<Model> for TeamInviteView {
             created_at,
             updated_at,
         } = row;
-        Self { id, email, role, status, expires_at, invited_by, revision, created_at, updated_at }
+        let workspace_ids = document::read(workspace_ids);
+        Self {
+            id,
+            email,
+            role,
+            workspace_ids,
+            status,
+            expires_at,
+            invited_by,
+            revision,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -87,6 +102,11 @@ pub struct CreateTeamInvite {
     #[serde(default = "operator")]
     #[schema(default = "OPERATOR")]
     pub role: Role,
+    /// Whose teams the person joins as well, with the same role.
+    #[serde(default)]
+    #[validate(length(max = 20))]
+    #[schema(max_items = 20)]
+    pub workspace_ids: Vec<Uuid>,
 }
 
 fn operator() -> Role {
@@ -119,11 +139,17 @@ pub async fn list(ctx: &Ctx, paging: &Paging, filter: &TeamInviteFilter) -> Resu
     let condition = Condition::all()
         .add_option(status.map(|status| Column::Status.eq(status)))
         .add_option(email.as_deref().map(|email| Column::Email.eq(users::fold_email(email))));
-    crud::list::<TeamInvites>(ctx, paging, condition).await
+    Ok(crud::list::<TeamInvites>(ctx, paging, condition).await?.map(|view| shown(ctx, view)))
+}
+
+/// Without the workspaces that the caller does not see.
+fn shown(ctx: &Ctx, mut view: TeamInviteView) -> TeamInviteView {
+    view.workspace_ids.retain(|id| ctx.view.is_admin() || ctx.view.sees(Some(*id)));
+    view
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TeamInviteView> {
-    crud::get::<TeamInvites>(ctx, id).await
+    Ok(shown(ctx, crud::get::<TeamInvites>(ctx, id).await?))
 }
 
 /// Invites an address; an earlier invitation of it is revoked.
@@ -131,8 +157,11 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TeamInviteView> {
 /// # Errors
 /// 403 `role_above_own`, `quota_exceeded`; 409 `already_member`, `too_many_invites`.
 pub async fn create(ctx: &Ctx, create: CreateTeamInvite) -> Result<TeamInviteView> {
-    let CreateTeamInvite { email, role } = create;
+    let CreateTeamInvite { email, role, mut workspace_ids } = create;
     require_cover(ctx, role)?;
+    workspaces::require_joinable(ctx, &workspace_ids).await?;
+    workspace_ids.sort_unstable();
+    workspace_ids.dedup();
     let invited_by = ctx.actor.user().ok_or_else(|| Error::denied("person_only", "Sign in to invite."))?;
     let email = users::fold_email(&email);
     let (core, now) = (&ctx.core, ctx.core.clock.now());
@@ -158,6 +187,7 @@ pub async fn create(ctx: &Ctx, create: CreateTeamInvite) -> Result<TeamInviteVie
         id: core.ids.next(),
         email,
         role,
+        workspace_ids: document::stored(&workspace_ids)?,
         status: InviteStatus::Pending,
         token_hash: hash.as_bytes().to_vec(),
         invited_by,

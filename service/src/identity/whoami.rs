@@ -45,6 +45,9 @@ pub struct CredentialView {
     /// The session's or the API key's id.
     #[schema(required)]
     pub id: Option<Uuid>,
+    /// The one workspace of an API key.
+    #[schema(required)]
+    pub workspace_id: Option<Uuid>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -74,10 +77,13 @@ pub async fn get(ctx: &Ctx) -> Result<WhoamiView> {
     let user = users::by_id(db.connection(), id).await?.ok_or_else(gone)?;
     let tenant =
         ctx.db().get::<tenant::Entity>(ctx.tenant).await?.ok_or_else(|| Error::not_found("tenant"))?;
+    let workspace_id = ctx.rights.workspace;
     let credential = match ctx.actor {
-        Actor::ApiKey { id, .. } => CredentialView { kind: CredentialType::ApiKey, id: Some(id) },
+        Actor::ApiKey { id, .. } => {
+            CredentialView { kind: CredentialType::ApiKey, id: Some(id), workspace_id }
+        }
         Actor::User { .. } | Actor::System => {
-            CredentialView { kind: CredentialType::Session, id: ctx.session }
+            CredentialView { kind: CredentialType::Session, id: ctx.session, workspace_id }
         }
     };
     Ok(WhoamiView {

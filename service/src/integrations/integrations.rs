@@ -18,6 +18,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{credentials, providers};
+use crate::agents::agents::in_use;
 use crate::core::Core;
 use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Once, Page, Paging, Patch, Resource, document, metadata,
@@ -272,13 +273,13 @@ pub async fn update(
 pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     let db = ctx.db();
     let user = db
-        .find::<agent::Entity>()
+        .everywhere::<agent::Entity>()
         .filter(agent::Column::ProviderId.eq(id))
         .filter(agent::Column::DeletedAt.is_null())
         .one()
         .await?;
     if let Some(user) = user {
-        return Err(Error::conflict("in_use", format!("The agent {} uses this integration.", user.name)));
+        return Err(in_use(ctx, "agent", &user.name, user.workspace_id));
     }
     crud::delete::<Integrations>(ctx, id, expected).await
 }

@@ -241,6 +241,7 @@ pub(crate) fn builtin(name: &str, function: &str, side_effect: SideEffect, schem
     let row = tool::Model {
         tenant_id: Uuid::nil(),
         id: Uuid::from_u128(u128::from(crc32fast::hash(name.as_bytes()))),
+        workspace_id: None,
         name: name.to_owned(),
         description: String::new(),
         kind: ToolType::Function,
@@ -267,6 +268,7 @@ fn decided(
     approval::Model {
         tenant_id: run.tenant_id,
         id: Uuid::nil(),
+        workspace_id: run.workspace_id,
         run_id: run.id,
         step_number: question.step,
         kind: question.kind,
@@ -316,6 +318,7 @@ fn run(input: Value) -> task_run::Model {
     task_run::Model {
         tenant_id: Uuid::nil(),
         id: Uuid::from_u128(7),
+        workspace_id: None,
         definition_id: None,
         agent_id: None,
         agent_version: None,

@@ -52,6 +52,7 @@ impl From<Model> for ApprovalView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id: _,
             run_id,
             step_number,
             kind,
@@ -188,7 +189,9 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
 async fn check_arguments(ctx: &Ctx, asked: &Model, body: &DecideApproval) -> Result<()> {
     let named = asked.proposal.get("toolId").and_then(Value::as_str).and_then(|id| id.parse::<Uuid>().ok());
     let (Some(arguments), Some(id)) = (&body.arguments, named) else { return Ok(()) };
-    let Some(tool) = ctx.db().get::<tool::Entity>(id).await? else { return Ok(()) };
+    let db = ctx.db();
+    let found = db.everywhere::<tool::Entity>().filter(tool::Column::Id.eq(id)).one().await?;
+    let Some(tool) = found else { return Ok(()) };
     let schema = ctx.core.schemas.get(&tool.schema).await?;
     let arguments = Value::Object(arguments.clone());
     schema.check(&arguments, "/arguments").map_err(|errors| Error::Invalid { errors })

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use entity::agents::{agent, tool};
 use entity::tasks::task_definition::{self, TaskType};
-use sea_orm::ColumnTrait as _;
+use sea_orm::{ColumnTrait as _, ConnectionTrait};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::DefinitionConfig;
 use crate::agents::AgentConfig;
 use crate::ctx::Ctx;
-use crate::db::Recent;
+use crate::db::{Query, Recent};
 use crate::engine::policy::RunPolicy;
 use crate::error::{Error, Result};
+use crate::identity::workspaces::require_open;
 use crate::runtime::models::Mock;
 use crate::schema::Schema;
 
@@ -28,6 +29,8 @@ pub enum Wanted {
 }
 
 pub struct Target {
+    /// That of what the caller names; it and what it uses are seen together.
+    pub workspace_id: Option<Uuid>,
     pub definition_id: Option<Uuid>,
     pub agent: Option<(Uuid, i32)>,
     pub tool_id: Option<Uuid>,
@@ -37,6 +40,16 @@ pub struct Target {
     pub priority: i32,
     /// The input is a chat: `{"messages": […]}`.
     pub chat: bool,
+}
+
+impl Wanted {
+    fn missing(self) -> Error {
+        match self {
+            Self::Definition(_) => missing("/definitionId", "task definition"),
+            Self::Agent(_) => missing("/agentId", "agent"),
+            Self::Tool(_) => missing("/toolId", "tool"),
+        }
+    }
 }
 
 impl Target {
@@ -50,26 +63,39 @@ impl Target {
 pub type TargetCache = Recent<(Uuid, Wanted), Target>;
 
 /// # Errors
-/// [`Error::Invalid`] at the body's pointer when there is no such target; a 409 when it is not active.
+/// [`Error::Invalid`] at the body's pointer when there is no such target, or the caller does not see it; 403
+/// where their role in its workspace does not suffice; a 409 when it is not active.
 pub async fn resolve(ctx: &Ctx, wanted: Wanted) -> Result<Arc<Target>> {
-    ctx.core.targets.get(&ctx.core.db, (ctx.tenant, wanted), load(ctx, wanted)).await
+    let target = ctx.core.targets.get(&ctx.core.db, (ctx.tenant, wanted), load(ctx, wanted)).await?;
+    // What others looked up is not for everybody.
+    if !ctx.view.sees(target.workspace_id) {
+        return Err(wanted.missing());
+    }
+    ctx.view.require(target.workspace_id)?;
+    Ok(target)
 }
 
 async fn load(ctx: &Ctx, wanted: Wanted) -> Result<Target> {
     match wanted {
         Wanted::Definition(id) => of_definition(ctx, id).await,
         Wanted::Agent(id) => {
-            let (agent, mock) = live_agent(ctx, id, "/agentId").await?;
-            target(None, Some(agent), None, RunPolicy { mock, ..RunPolicy::default() })
+            let db = ctx.db();
+            let agent = live_agent(db.find(), id).await?.ok_or_else(|| wanted.missing())?;
+            require_open(ctx, agent.workspace_id).await?;
+            let policy = RunPolicy { mock: is_mock(&agent)?, ..RunPolicy::default() };
+            target(agent.workspace_id, None, Some((agent.id, agent.current_version)), None, policy)
         }
         Wanted::Tool(id) => {
-            let tool = live_tool(ctx, id, "/toolId").await?;
-            target(None, None, Some(tool.id), RunPolicy::default())
+            let db = ctx.db();
+            let tool = live_tool(db.find(), id).await?.ok_or_else(|| wanted.missing())?;
+            require_open(ctx, tool.workspace_id).await?;
+            target(tool.workspace_id, None, None, Some(tool.id), RunPolicy::default())
         }
     }
 }
 
 fn target(
+    workspace_id: Option<Uuid>,
     definition_id: Option<Uuid>,
     agent: Option<(Uuid, i32)>,
     tool_id: Option<Uuid>,
@@ -77,6 +103,7 @@ fn target(
 ) -> Result<Target> {
     let stored_policy = serde_json::to_value(&policy).map_err(Error::internal)?;
     Ok(Target {
+        workspace_id,
         definition_id,
         agent,
         tool_id,
@@ -96,20 +123,26 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         .filter(task_definition::Column::DeletedAt.is_null())
         .one()
         .await?;
-    let Some(definition) = found else { return Err(missing("/definitionId", "task definition")) };
+    let definition = found.ok_or_else(|| Wanted::Definition(id).missing())?;
+    let workspace = definition.workspace_id;
+    require_open(ctx, workspace).await?;
     if !definition.is_active {
         return Err(Error::conflict("definition_inactive", "The task definition is not active."));
     }
     let config: DefinitionConfig = serde_json::from_value(definition.config).map_err(Error::internal)?;
     let mut policy = config.run_policy();
     let mut agent = None;
+    let db = ctx.db();
+    let is_within = |used: Option<Uuid>| used.is_none() || used == workspace;
     if let Some(id) = definition.agent_id {
-        let (found, mock) = live_agent(ctx, id, "/definitionId").await?;
-        agent = Some(found);
-        policy.mock = mock;
+        let found = live_agent(db.everywhere(), id).await?.filter(|agent| is_within(agent.workspace_id));
+        let found = found.ok_or_else(|| missing("/definitionId", "agent"))?;
+        policy.mock = is_mock(&found)?;
+        agent = Some((found.id, found.current_version));
     }
     if let Some(id) = definition.tool_id {
-        live_tool(ctx, id, "/definitionId").await?;
+        let found = live_tool(db.everywhere(), id).await?.filter(|tool| is_within(tool.workspace_id));
+        found.ok_or_else(|| missing("/definitionId", "tool"))?;
     }
     let input_schema = match &config.input_schema {
         None => None,
@@ -119,22 +152,27 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         input_schema,
         priority: config.priority,
         chat: definition.kind == TaskType::Chat,
-        ..target(Some(definition.id), agent, definition.tool_id, policy)?
+        ..target(workspace, Some(definition.id), agent, definition.tool_id, policy)?
     })
 }
 
-async fn live_agent(ctx: &Ctx, id: Uuid, pointer: &str) -> Result<((Uuid, i32), bool)> {
-    let live = agent::Column::DeletedAt.is_null();
-    let found = ctx.db().find::<agent::Entity>().filter(agent::Column::Id.eq(id)).filter(live).one().await?;
-    let agent = found.ok_or_else(|| missing(pointer, "agent"))?;
-    let config: AgentConfig = serde_json::from_value(agent.config).map_err(Error::internal)?;
-    Ok(((agent.id, agent.current_version), Mock::serves(&config.model)))
+async fn live_agent<C: ConnectionTrait>(
+    agents: Query<'_, C, agent::Entity>,
+    id: Uuid,
+) -> Result<Option<agent::Model>> {
+    agents.filter(agent::Column::Id.eq(id)).filter(agent::Column::DeletedAt.is_null()).one().await
 }
 
-async fn live_tool(ctx: &Ctx, id: Uuid, pointer: &str) -> Result<tool::Model> {
-    let live = tool::Column::DeletedAt.is_null();
-    let found = ctx.db().find::<tool::Entity>().filter(tool::Column::Id.eq(id)).filter(live).one().await?;
-    found.ok_or_else(|| missing(pointer, "tool"))
+fn is_mock(agent: &agent::Model) -> Result<bool> {
+    let config: AgentConfig = serde_json::from_value(agent.config.clone()).map_err(Error::internal)?;
+    Ok(Mock::serves(&config.model))
+}
+
+async fn live_tool<C: ConnectionTrait>(
+    tools: Query<'_, C, tool::Entity>,
+    id: Uuid,
+) -> Result<Option<tool::Model>> {
+    tools.filter(tool::Column::Id.eq(id)).filter(tool::Column::DeletedAt.is_null()).one().await
 }
 
 fn missing(pointer: &str, kind: &str) -> Error {

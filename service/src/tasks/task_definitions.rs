@@ -19,6 +19,7 @@ use crate::crud::{
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::Quota;
+use crate::identity::workspaces::{self, check_use};
 
 pub struct TaskDefinitions;
 
@@ -57,6 +58,10 @@ pub struct CreateTaskDefinition {
     #[validate(length(max = 4_000))]
     #[schema(max_length = 4_000)]
     pub description: Option<String>,
+    /// It cannot be changed by a PATCH: `POST /v1/workspaces/{id}/transfer` moves. The agent or tool belongs to
+    /// the same or to none.
+    #[serde(default)]
+    pub workspace_id: Option<Uuid>,
     #[serde(rename = "type")]
     pub kind: TaskType,
     /// Either this or `toolId`. CHAT needs an agent.
@@ -119,6 +124,8 @@ pub struct UpdateTaskDefinition {
 #[serde(rename_all = "camelCase")]
 pub struct TaskDefinitionView {
     pub id: Uuid,
+    #[schema(required)]
+    pub workspace_id: Option<Uuid>,
     pub name: String,
     #[schema(required)]
     pub description: Option<String>,
@@ -144,6 +151,7 @@ impl From<Model> for TaskDefinitionView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id,
             name,
             description,
             kind,
@@ -160,6 +168,7 @@ impl From<Model> for TaskDefinitionView {
         } = row;
         Self {
             id,
+            workspace_id,
             name,
             description,
             kind,
@@ -186,6 +195,7 @@ pub struct TaskDefinitionFilter {
     pub agent_id: Option<Uuid>,
     pub tool_id: Option<Uuid>,
     pub is_active: Option<bool>,
+    pub workspace_id: Option<Uuid>,
 }
 
 pub async fn list(
@@ -193,12 +203,13 @@ pub async fn list(
     paging: &Paging,
     filter: &TaskDefinitionFilter,
 ) -> Result<Page<TaskDefinitionView>> {
-    let TaskDefinitionFilter { kind, agent_id, tool_id, is_active } = filter;
+    let TaskDefinitionFilter { kind, agent_id, tool_id, is_active, workspace_id } = filter;
     let condition = Condition::all()
         .add_option(kind.map(|kind| Column::Kind.eq(kind)))
         .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
         .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
-        .add_option(is_active.map(|active| Column::IsActive.eq(active)));
+        .add_option(is_active.map(|active| Column::IsActive.eq(active)))
+        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)));
     crud::list::<TaskDefinitions>(ctx, paging, condition).await
 }
 
@@ -210,6 +221,7 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
     let CreateTaskDefinition {
         name,
         description,
+        workspace_id,
         kind,
         agent_id,
         tool_id,
@@ -219,11 +231,13 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
         metadata,
     } = body;
     check(kind, agent_id, tool_id, &config)?;
-    check_targets(ctx, agent_id, tool_id).await?;
+    let workspace_id = workspaces::admit(ctx, workspace_id).await?;
+    check_targets(ctx, workspace_id, agent_id, tool_id).await?;
     let now = ctx.core.clock.now();
     let row = Model {
         tenant_id: ctx.tenant,
         id: ctx.core.ids.next(),
+        workspace_id,
         name,
         description,
         kind,
@@ -247,8 +261,8 @@ pub async fn update(
     expected: Expected,
     body: UpdateTaskDefinition,
 ) -> Result<TaskDefinitionView> {
-    crud::load::<TaskDefinitions>(ctx, id).await?;
-    check_targets(ctx, body.agent_id.as_set().copied(), body.tool_id.as_set().copied()).await?;
+    let workspace = crud::load::<TaskDefinitions>(ctx, id).await?.workspace_id;
+    check_targets(ctx, workspace, body.agent_id.as_set().copied(), body.tool_id.as_set().copied()).await?;
     crud::update::<TaskDefinitions>(ctx, id, expected, |row| changes(row, &body)).await
 }
 
@@ -328,12 +342,19 @@ fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &Defin
     config.check("/config")
 }
 
-async fn check_targets(ctx: &Ctx, agent: Option<Uuid>, tool: Option<Uuid>) -> Result<()> {
+async fn check_targets(
+    ctx: &Ctx,
+    workspace: Option<Uuid>,
+    agent: Option<Uuid>,
+    tool: Option<Uuid>,
+) -> Result<()> {
     if let Some(id) = agent {
-        crud::load_named::<Agents>(ctx, id, "/agentId").await?;
+        let used = crud::load_named::<Agents>(ctx, id, "/agentId").await?;
+        check_use(workspace, used.workspace_id, "/agentId")?;
     }
     if let Some(id) = tool {
-        crud::load_named::<Tools>(ctx, id, "/toolId").await?;
+        let used = crud::load_named::<Tools>(ctx, id, "/toolId").await?;
+        check_use(workspace, used.workspace_id, "/toolId")?;
     }
     Ok(())
 }

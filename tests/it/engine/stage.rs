@@ -114,6 +114,7 @@ impl Stage {
         task_run::Model {
             tenant_id: self.tenant,
             id,
+            workspace_id: None,
             definition_id: None,
             agent_id: None,
             agent_version: None,

@@ -3,6 +3,8 @@ mod me;
 mod memberships;
 mod sessions;
 mod team_invites;
+mod team_members;
 mod tenant_limits;
 mod tenants;
 mod verification_tokens;
+mod workspaces;

@@ -72,6 +72,7 @@ pub fn all() -> Vec<Case> {
     [
         operate(),
         identity(),
+        workspaces(),
         integrations(),
         agents(),
         agent_refs(),
@@ -139,16 +140,52 @@ fn identity() -> Vec<Case> {
         of("delete_membership", "@new:membership").takes(Takes::Cover),
         case("list_team_invites", &[("cursor", "@cursor")]),
         case("create_team_invite", &[])
-            .with(json!({ "email": "invited-#@example.com", "role": "VIEWER" }))
+            .with(
+                json!({ "email": "invited-#@example.com", "role": "VIEWER", "workspaceIds": ["@workspace"] }),
+            )
             .takes(Takes::Cover),
         of("get_team_invite", "@invite"),
         of("resend_team_invite", "@new:invite").takes(Takes::Cover),
         of("delete_team_invite", "@new:invite").takes(Takes::Cover),
         case("list_api_keys", &[("cursor", "@cursor")]),
+        case("list_api_keys", &[("workspaceId", "@workspace")]),
         case("create_api_key", &[]).with(json!({ "name": "key #", "scopes": ["api-keys:write"] })),
+        case("create_api_key", &[])
+            .with(json!({ "name": "key #", "scopes": ["api-keys:write"], "workspaceId": "@workspace" })),
         of("get_api_key", "@api-key"),
         of("update_api_key", "@new:api-key").with(json!({ "name": "other #" })).takes(Takes::Reach),
         of("delete_api_key", "@new:api-key").takes(Takes::Reach),
+    ]
+}
+
+fn workspaces() -> Vec<Case> {
+    let member = json!({ "workspaceId": "@workspace", "userId": "@new:colleague", "role": "VIEWER" });
+    let moved =
+        json!({ "agentIds": ["@new:agent"], "toolIds": ["@new:tool"], "definitionIds": ["@new:definition"] });
+    let placed = json!({
+        "agentIds": ["@new:placed-agent"],
+        "toolIds": ["@new:placed-tool"],
+        "definitionIds": ["@new:placed-definition"],
+    });
+    vec![
+        case("list_workspaces", &[("cursor", "@cursor")]),
+        case("create_workspace", &[]).with(json!({ "name": "workspace #" })),
+        of("get_workspace", "@workspace"),
+        of("update_workspace", "@new:workspace").with(json!({ "name": "other #" })),
+        of("delete_workspace", "@new:workspace"),
+        of("archive_workspace", "@new:workspace"),
+        of("unarchive_workspace", "@new:archived"),
+        of("transfer_to_workspace", "@workspace").with(moved),
+        of("release_from_workspace", "@workspace").with(placed),
+        case("list_team_members", &[("cursor", "@cursor")]),
+        case("list_team_members", &[("workspaceId", "@workspace")]),
+        case("list_team_members", &[("userId", "@user")]),
+        case("create_team_member", &[]).with(member).takes(Takes::Cover),
+        of("get_team_member", "@team-member"),
+        of("update_team_member", "@new:team-member")
+            .with(json!({ "availability": "AWAY" }))
+            .takes(Takes::Cover),
+        of("delete_team_member", "@new:team-member").takes(Takes::Cover),
     ]
 }
 
@@ -178,6 +215,7 @@ fn agents() -> Vec<Case> {
     vec![
         case("list_agents", &[("cursor", "@cursor")]),
         case("list_agents", &[("providerId", "@integration")]),
+        case("list_agents", &[("workspaceId", "@workspace")]),
         case("create_agent", &[]).with(agent()),
         of("get_agent", "@agent"),
         of("update_agent", "@new:agent").with(json!({ "name": "other #" })),
@@ -201,30 +239,35 @@ fn agent() -> Value {
 
 /// Every place of an agent's body that names something else.
 fn agent_refs() -> Vec<Case> {
-    let (provider, workspace) = (json!({ "providerId": "@integration" }), json!({ "workspaceId": "@agent" }));
+    let (provider, workspace) =
+        (json!({ "providerId": "@integration" }), json!({ "workspaceId": "@workspace" }));
     let (knowledge, mcp) = (json!({ "knowledgeBaseIds": ["@tool"] }), json!({ "mcpServerIds": ["@tool"] }));
     let mut cases = Vec::new();
-    for (reference, takes) in [
-        (provider, Takes::Permission),
-        (workspace, Takes::Nothing),
-        (knowledge, Takes::Nothing),
-        (mcp, Takes::Nothing),
-    ] {
+    for (reference, takes) in
+        [(provider, Takes::Permission), (knowledge, Takes::Nothing), (mcp, Takes::Nothing)]
+    {
         let mut create = agent();
         create.as_object_mut().unwrap().extend(reference.as_object().unwrap().clone());
         cases.push(case("create_agent", &[]).with(create).takes(takes));
         cases.push(of("update_agent", "@new:agent").with(reference).takes(takes));
     }
+    let mut create = agent();
+    create.as_object_mut().unwrap().extend(workspace.as_object().unwrap().clone());
+    cases.push(case("create_agent", &[]).with(create));
     cases
 }
 
 fn tools() -> Vec<Case> {
     let tool =
         |kind, config| json!({ "name": "tool_#", "description": "A tool.", "type": kind, "config": config });
+    let mut placed = tool("FUNCTION", json!({ "function": "builtin/echo" }));
+    placed["workspaceId"] = json!("@workspace");
     let secret = json!([{ "header": "x-secret", "integrationId": "@secret" }]);
     let request = json!({ "method": "GET", "url": "http://127.0.0.1:9/", "secrets": secret });
     vec![
         case("list_tools", &[("cursor", "@cursor")]),
+        case("list_tools", &[("workspaceId", "@workspace")]),
+        case("create_tool", &[]).with(placed),
         case("create_tool", &[]).with(tool("FUNCTION", json!({ "function": "builtin/echo" }))),
         case("create_tool", &[]).with(tool("API", request)),
         of("get_tool", "@tool"),
@@ -244,9 +287,11 @@ fn definitions() -> Vec<Case> {
     let update = |id, body| of("update_task_definition", id).with(body);
     vec![
         case("list_task_definitions", &[("cursor", "@cursor")]),
+        case("list_task_definitions", &[("workspaceId", "@workspace")]),
         case("list_task_definitions", &[("agentId", "@agent")]),
         case("list_task_definitions", &[("toolId", "@tool")]),
         create(json!({ "agentId": "@agent" })),
+        create(json!({ "agentId": "@placed-agent", "workspaceId": "@workspace" })),
         create(json!({ "toolId": "@tool" })),
         of("get_task_definition", "@definition"),
         update("@new:definition", json!({ "agentId": "@agent" })),
@@ -262,6 +307,7 @@ fn runs() -> Vec<Case> {
         case("list_task_runs", &[("agentId", "@agent")]),
         case("list_task_runs", &[("definitionId", "@definition")]),
         case("list_task_runs", &[("toolId", "@tool")]),
+        case("list_task_runs", &[("workspaceId", "@workspace")]),
         case("list_task_runs", &[("parentRunId", "@run")]),
         create(json!({ "definitionId": "@definition", "input": "hello" })),
         create(json!({ "agentId": "@agent", "input": "hello" })),

@@ -11,4 +11,5 @@ mod roles;
 mod rows;
 mod secrets;
 mod tenants;
+mod workspaces;
 mod world;

@@ -15,7 +15,7 @@ use crate::support::{Answer, Client};
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
 /// What nobody has.
-const NOBODYS: &str = "01980000-0000-7000-8000-00000000dead";
+pub const NOBODYS: &str = "01980000-0000-7000-8000-00000000dead";
 const NO_CURSOR: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// Their cursors are numbers within one run, which the path names.
 const COUNTED: [&str; 2] = ["list_run_events", "list_run_steps"];
@@ -118,7 +118,7 @@ fn is_reference(kind: &str) -> bool {
     !matches!(kind, "@email" | "@password" | "@new:session") && !kind.ends_with("-token")
 }
 
-async fn compare(
+pub async fn compare(
     own: &World<'_>,
     other: &World<'_>,
     caller: &Client,

@@ -9,13 +9,17 @@ use tokio::sync::Mutex;
 use crate::support::{App, Client, PASSWORD, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 33] = [
+pub const KINDS: [&str; 42] = [
     "tenant",
     "email",
     "password",
     "me",
     "session",
     "membership",
+    "workspace",
+    "archived",
+    "team-member",
+    "colleague",
     "my-session",
     "invite",
     "invite-token",
@@ -40,6 +44,11 @@ pub const KINDS: [&str; 33] = [
     "cancelled",
     "waiting",
     "approval",
+    "placed-agent",
+    "placed-tool",
+    "placed-definition",
+    "placed-run",
+    "placed-key",
     "user",
     "audit",
     "privacy",
@@ -50,6 +59,8 @@ pub struct World<'a> {
     pub tenant: &'a str,
     pub owner: &'a Client,
     email: &'a str,
+    /// Where everything is made that may belong to a workspace.
+    within: Option<&'a str>,
     kept: Mutex<HashMap<String, String>>,
 }
 
@@ -62,18 +73,14 @@ fn number() -> String {
 impl<'a> World<'a> {
     /// With one of every kind, and two of what is listed.
     pub async fn of(app: &'a App, tenant: &'a crate::support::Tenant) -> Self {
-        let world = Self {
-            app,
-            tenant: &tenant.id,
-            owner: &tenant.owner,
-            email: &tenant.owner_email,
-            kept: Mutex::default(),
-        };
+        let world = Self::empty(app, tenant, None);
         for kind in KINDS {
             world.kept(kind).await;
         }
         for kind in [
             "membership",
+            "workspace",
+            "team-member",
             "invite",
             "api-key",
             "integration",
@@ -90,6 +97,18 @@ impl<'a> World<'a> {
         let body = json!({ "name": "Second", "slug": format!("second-{}", number()), "owner": owner });
         app.admin.post("/v1/tenants", body).await.expect(201);
         world
+    }
+
+    /// Where all that may belongs to this workspace; nothing is made before it is asked for.
+    pub async fn within(app: &'a App, tenant: &'a crate::support::Tenant, workspace: &'a str) -> Self {
+        let world = Self::empty(app, tenant, Some(workspace));
+        world.kept.lock().await.insert("workspace".to_owned(), workspace.to_owned());
+        world
+    }
+
+    fn empty(app: &'a App, tenant: &'a crate::support::Tenant, within: Option<&'a str>) -> Self {
+        let email = &tenant.owner_email;
+        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept: Mutex::default() }
     }
 
     /// The one of this kind that is kept.
@@ -113,6 +132,14 @@ impl<'a> World<'a> {
 
     async fn create(&self, path: &str, body: Value) -> String {
         text(&self.post(path, body).await["id"])
+    }
+
+    /// Where the body's resource belongs.
+    fn placed(&self, mut body: Value, within: Option<&str>) -> Value {
+        if let Some(workspace) = within {
+            body["workspaceId"] = json!(workspace);
+        }
+        body
     }
 
     /// A new one of this kind.
@@ -141,6 +168,23 @@ impl<'a> World<'a> {
                 let email = format!("{name}@example.com");
                 self.create("/v1/memberships", json!({ "email": email, "role": "VIEWER" })).await
             }
+            "workspace" => self.create("/v1/workspaces", json!({ "name": name })).await,
+            "archived" => {
+                let id = self.create("/v1/workspaces", json!({ "name": name })).await;
+                self.post(&format!("/v1/workspaces/{id}/archive"), json!({})).await;
+                id
+            }
+            "colleague" => {
+                let email = format!("{name}@example.com");
+                let person = people::member(self.app, self.owner, &email, "VIEWER").await;
+                text(&person.get("/v1/whoami").await.expect(200)["user"]["id"])
+            }
+            "team-member" => {
+                let (workspace, user) =
+                    (self.kept("workspace").await, Box::pin(self.make("colleague")).await);
+                let body = json!({ "workspaceId": workspace, "userId": user, "role": "VIEWER" });
+                self.create("/v1/team-members", body).await
+            }
             "my-session" => {
                 let login = json!({ "email": self.email, "password": PASSWORD, "tenantId": self.tenant });
                 let tokens = self.post("/v1/auth/login", login).await;
@@ -162,7 +206,8 @@ impl<'a> World<'a> {
                 people::token(self.app, self.owner, &format!("{name}@example.com"), kind).await
             }
             "api-key" => {
-                self.create("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })).await
+                let body = json!({ "name": name, "scopes": ["agents:read"] });
+                self.create("/v1/api-keys", self.placed(body, self.within)).await
             }
             "integration" => {
                 let config = json!({ "baseUrl": "http://127.0.0.1:9/v1" });
@@ -178,6 +223,10 @@ impl<'a> World<'a> {
                 let price = json!({ "input": "1", "output": "2" });
                 self.create("/v1/model-prices", json!({ "model": name, "perMillionTokens": price })).await
             }
+            placed if placed.starts_with("placed-") => {
+                let workspace = self.kept("workspace").await;
+                self.make_placed(&placed["placed-".len()..], &name, &workspace).await
+            }
             "agent" | "paused" | "bound" | "asking" => self.agent(kind, &name).await,
             "tool" => self.tool(&name, "FUNCTION", json!({ "function": "builtin/echo" })).await,
             "request" => {
@@ -190,11 +239,32 @@ impl<'a> World<'a> {
         }
     }
 
+    async fn make_placed(&self, kind: &str, name: &str, workspace: &str) -> String {
+        let (path, body) = match kind {
+            "agent" => ("/v1/agents", json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" })),
+            "tool" => {
+                let config = json!({ "function": "builtin/echo" });
+                ("/v1/tools", json!({ "name": name, "type": "FUNCTION", "config": config }))
+            }
+            "definition" => {
+                let agent = json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" });
+                let agent = self.create("/v1/agents", agent).await;
+                ("/v1/task-definitions", json!({ "name": name, "type": "AUTOMATION", "agentId": agent }))
+            }
+            "key" => ("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })),
+            _ => {
+                let agent = Box::pin(self.kept("placed-agent")).await;
+                return self.create("/v1/task-runs?wait=30", json!({ "agentId": agent, "input": "a" })).await;
+            }
+        };
+        self.create(path, self.placed(body, Some(workspace))).await
+    }
+
     async fn agent(&self, kind: &str, name: &str) -> String {
         let model = if kind == "asking" { "mock/tools" } else { "mock/echo" };
         let provider = if kind == "agent" { json!(self.kept("integration").await) } else { Value::Null };
         let body = json!({ "name": name, "type": "TASK_RUNNER", "model": model, "providerId": provider });
-        let id = self.create("/v1/agents", body).await;
+        let id = self.create("/v1/agents", self.placed(body, self.within)).await;
         let policy = if kind == "asking" { "ASK" } else { "ALLOW" };
         if matches!(kind, "asking" | "bound") {
             let path = format!("/v1/agents/{id}/tools/{}", self.kept("tool").await);
@@ -208,13 +278,13 @@ impl<'a> World<'a> {
 
     async fn tool(&self, name: &str, kind: &str, config: Value) -> String {
         let body = json!({ "name": name, "description": "A tool.", "type": kind, "config": config });
-        self.create("/v1/tools", body).await
+        self.create("/v1/tools", self.placed(body, self.within)).await
     }
 
     async fn definition(&self, name: &str, target: Value) -> String {
         let mut body = json!({ "name": name, "type": "AUTOMATION" });
         body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
-        self.create("/v1/task-definitions", body).await
+        self.create("/v1/task-definitions", self.placed(body, self.within)).await
     }
 
     async fn run(&self, kind: &str) -> String {

@@ -99,7 +99,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record privacy_request retention_policy;
-        identity: api_key app_user master_key membership refresh_token session signing_key team_invite tenant verification_token;
+        identity: api_key app_user master_key membership refresh_token session signing_key team_invite team_member tenant verification_token workspace;
         integrations: integration;
         notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;

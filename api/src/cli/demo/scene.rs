@@ -91,7 +91,10 @@ async fn definition(ctx: &Ctx, name: &str) -> Result<Option<Uuid>, Error> {
 }
 
 async fn new_key(ctx: &Ctx) -> Result<String, Failure> {
-    for old in api_keys::list(ctx, &named(KEY), &ApiKeyFilter { revoked: Some(false) }).await?.data {
+    for old in api_keys::list(ctx, &named(KEY), &ApiKeyFilter { revoked: Some(false), workspace_id: None })
+        .await?
+        .data
+    {
         if old.name == KEY {
             api_keys::revoke(ctx, old.id, Expected::Any).await?;
         }

@@ -6,11 +6,13 @@ mod me;
 mod memberships;
 mod sessions;
 mod team_invites;
+mod team_members;
 mod tenant;
 mod tenant_limits;
 mod tenants;
 mod verification_tokens;
 mod whoami;
+mod workspaces;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -26,5 +28,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(tenants::routes)
         .configure(memberships::routes)
         .configure(team_invites::routes)
+        .configure(workspaces::routes)
+        .configure(team_members::routes)
         .configure(api_keys::routes);
 }

@@ -4,7 +4,7 @@ use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use entity::governance::audit_log;
 use entity::governance::privacy_request::PrivacyKind;
-use entity::identity::api_key;
+use entity::identity::{api_key, team_member};
 use futures_util::Stream;
 use sea_orm::{ColumnTrait as _, Condition, Order};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::db::Reason;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::AuditLogView;
 use crate::identity::api_keys::ApiKeyView;
+use crate::identity::team_members::TeamMemberView;
 use crate::identity::users;
 
 const BATCH: u64 = 500;
@@ -27,7 +28,7 @@ const MOST: u64 = 100_000;
 /// A line of the export.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PersonalRow {
-    /// Where it stands: `person`, `membership`, `session`, `api-key` or `audit-log`.
+    /// Where it stands: `person`, `membership`, `team-member`, `session`, `api-key` or `audit-log`.
     #[schema(example = "session")]
     pub from: String,
     #[schema(value_type = Object)]
@@ -77,6 +78,9 @@ async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
         rows.push(row("membership", of));
     }
     let db = ctx.db();
+    let teams = db.everywhere::<team_member::Entity>().filter(team_member::Column::UserId.eq(user));
+    let teams = teams.limit(1000).all().await?;
+    rows.extend(teams.into_iter().map(|place| row("team-member", json!(TeamMemberView::from(place)))));
     let sql = "SELECT device, ip, created_at, last_seen_at FROM session WHERE tenant_id = $1 AND user_id = $2 \
          ORDER BY id LIMIT 1000";
     for found in db.query(sql, vec![user.into()]).await? {
@@ -86,8 +90,12 @@ async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
         let session = json!({ "device": device, "ip": ip, "createdAt": time("created_at")?, "lastSeenAt": time("last_seen_at")? });
         rows.push(row("session", session));
     }
-    let keys =
-        db.find::<api_key::Entity>().filter(api_key::Column::CreatedBy.eq(user)).limit(1000).all().await?;
+    let keys = db
+        .everywhere::<api_key::Entity>()
+        .filter(api_key::Column::CreatedBy.eq(user))
+        .limit(1000)
+        .all()
+        .await?;
     rows.extend(keys.into_iter().map(|key| row("api-key", json!(ApiKeyView::from(key)))));
     Ok(rows)
 }

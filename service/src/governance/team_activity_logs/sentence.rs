@@ -1,7 +1,7 @@
 //! From an audit row to a sentence.
 
 /// The first words of operations, and what one says of them.
-const VERBS: [(&str, &str); 25] = [
+const VERBS: [(&str, &str); 27] = [
     ("accept", "accepted"),
     ("activate", "activated"),
     ("apply", "applied"),
@@ -17,6 +17,7 @@ const VERBS: [(&str, &str); 25] = [
     ("pause", "paused"),
     ("put", "set"),
     ("replay", "replayed"),
+    ("release", "released from"),
     ("resend", "sent again"),
     ("restore", "restored"),
     ("resume", "resumed"),
@@ -25,7 +26,8 @@ const VERBS: [(&str, &str); 25] = [
     ("rotate", "rotated"),
     ("suspend", "suspended"),
     ("test", "tested"),
-    ("transfer", "transferred"),
+    ("transfer", "transferred to"),
+    ("unarchive", "unarchived"),
     ("update", "changed"),
 ];
 

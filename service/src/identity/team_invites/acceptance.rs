@@ -22,7 +22,7 @@ use crate::governance::audit_logs::{Change, Entry, append};
 use crate::identity::sessions::rotation;
 use crate::identity::tenant_limits::{self, Quota};
 use crate::identity::users::{self, NewUser, Vouched};
-use crate::identity::{memberships, verification_tokens};
+use crate::identity::{memberships, team_members, verification_tokens};
 
 const FIND: &str =
     "SELECT * FROM team_invite WHERE token_hash = $1 AND status = 'PENDING' AND expires_at > $2";
@@ -98,7 +98,7 @@ pub async fn accept(core: &Core, accept: AcceptInvite, request: &RequestInfo) ->
     let tx = core.db.system(Reason::SignIn).begin().await?;
     let invite =
         answer(core, &tx, &token, InviteStatus::Accepted, known.as_ref().map(|user| user.id)).await?;
-    require_inviter(&tx, &invite).await?;
+    let inviter = require_inviter(&tx, &invite).await?;
     let new = NewUser {
         email: invite.email.clone(),
         name,
@@ -119,7 +119,9 @@ pub async fn accept(core: &Core, accept: AcceptInvite, request: &RequestInfo) ->
         _ => {}
     }
     join(core, &tx, &invite, user.id).await?;
-    let change = Change::of::<Entity>(invite.id).with(json!({ "status": invite.status, "userId": user.id }));
+    let teams = team_members::join_invited(core, &tx, &invite, inviter, user.id).await?;
+    let joined = json!({ "status": invite.status, "userId": user.id, "workspaceIds": teams });
+    let change = Change::of::<Entity>(invite.id).with(joined);
     let entry = Entry::of_person(request, invite.tenant_id, user.id, change);
     let _recorded = append(core, tx.connection(), entry).await?;
     tx.commit().await?;
@@ -171,7 +173,7 @@ async fn answer(
 
 /// An offer ends with the right of who made it.
 #[expect(clippy::disallowed_methods, reason = "the invited person has no tenant yet")]
-async fn require_inviter(tx: &SystemTx, invite: &Model) -> Result<()> {
+async fn require_inviter(tx: &SystemTx, invite: &Model) -> Result<Role> {
     let inviter = membership::Entity::find()
         .filter(Column::TenantId.eq(invite.tenant_id))
         .filter(Column::UserId.eq(invite.invited_by))
@@ -179,7 +181,7 @@ async fn require_inviter(tx: &SystemTx, invite: &Model) -> Result<()> {
         .one(tx.connection())
         .await?;
     match inviter.filter(|inviter| inviter.role >= invite.role) {
-        Some(_) => Ok(()),
+        Some(inviter) => Ok(inviter.role),
         None => Err(INVITE_TOKEN.invalid()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::agents::agent_version;
+use entity::agents::{agent, agent_version, tool};
 use entity::tasks::task_run::{self, Model, RunReason, RunStatus};
 use sea_orm::ColumnTrait as _;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::db::Reason;
 use crate::engine::transitions::{self, CancelOutcome, order_key};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::identity::workspaces::require_open;
 use crate::tasks::targets::{self, Target, Wanted};
 
 /// Ends a queued or waiting run at once, and tells the executor of a running one; asking twice
@@ -29,6 +30,7 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
     }
+    require_seen(ctx, id).await?;
     let now = ctx.core.clock.now();
     let by = ctx.actor.to_string();
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
@@ -65,6 +67,7 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
     }
+    require_still_there(ctx, id).await?;
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
     let by = ctx.actor.to_string();
     let now = ctx.core.clock.now();
@@ -84,6 +87,28 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     tx.commit().await?;
     ctx.core.engine.announce(id, RunStatus::Pending);
     Ok(view)
+}
+
+/// Transitions know the tenant alone; a run's workspace never changes.
+async fn require_seen(ctx: &Ctx, id: Uuid) -> Result<()> {
+    if ctx.view.is_whole() {
+        return Ok(());
+    }
+    load(ctx, id).await.map(|_| ())
+}
+
+/// Nothing is run from an archived workspace, nor again with what belongs to another one now.
+async fn require_still_there(ctx: &Ctx, id: Uuid) -> Result<()> {
+    let run = load(ctx, id).await?;
+    require_open(ctx, run.workspace_id).await?;
+    let db = ctx.db();
+    let agents = db.everywhere::<agent::Entity>().filter(agent::Column::Id.eq(run.agent_id)).one().await?;
+    let tools = db.everywhere::<tool::Entity>().filter(tool::Column::Id.eq(run.tool_id)).one().await?;
+    let now = agents.and_then(|agent| agent.workspace_id).or(tools.and_then(|tool| tool.workspace_id));
+    if now.is_some() && now != run.workspace_id {
+        return Err(Error::conflict("target_gone", "What the run was for belongs to another workspace now."));
+    }
+    Ok(())
 }
 
 fn change(run: &TaskRunView) -> Change {

@@ -190,6 +190,7 @@ pub fn new_run(ctx: &Ctx, target: &Target, input: Value) -> Result<Model> {
     Ok(Model {
         tenant_id: ctx.tenant,
         id: ctx.core.ids.next(),
+        workspace_id: target.workspace_id,
         definition_id: target.definition_id,
         agent_id: target.agent.map(|agent| agent.0),
         agent_version: target.agent.map(|agent| agent.1),

@@ -16,6 +16,9 @@ use crate::engine::policy::RunPolicy;
 #[serde(rename_all = "camelCase")]
 pub struct TaskRunView {
     pub id: Uuid,
+    /// Of what it is for, at its creation.
+    #[schema(required)]
+    pub workspace_id: Option<Uuid>,
     #[schema(required)]
     pub definition_id: Option<Uuid>,
     #[schema(required)]
@@ -114,6 +117,7 @@ impl From<Model> for TaskRunView {
         let Model {
             tenant_id: _,
             id,
+            workspace_id,
             definition_id,
             agent_id,
             agent_version,
@@ -167,6 +171,7 @@ impl From<Model> for TaskRunView {
         let span = started_at.zip(completed_at).map(|(start, end)| (end - start).num_milliseconds());
         Self {
             id,
+            workspace_id,
             definition_id,
             agent_id,
             agent_version,
