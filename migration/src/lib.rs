@@ -18,6 +18,9 @@ mod m20261125_000001_run_indexes;
 mod m20261125_000010_run_usage;
 mod m20261125_000020_workspaces;
 mod m20261125_000021_belonging;
+mod m20261125_000040_second_factors;
+mod m20261125_000041_accounts;
+mod m20261125_000042_tenant_domains;
 mod m20261125_000050_keys;
 
 use sea_orm_migration::MigrationTrait;
@@ -42,6 +45,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000010_run_usage::Migration),
             Box::new(m20261125_000020_workspaces::Migration),
             Box::new(m20261125_000021_belonging::Migration),
+            Box::new(m20261125_000040_second_factors::Migration),
+            Box::new(m20261125_000041_accounts::Migration),
+            Box::new(m20261125_000042_tenant_domains::Migration),
             Box::new(m20261125_000050_keys::Migration),
         ]
     }

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Refusals;
 use crate::governance::tenant_retention::Rounds;
+use crate::identity::accounts::Directory;
 use crate::identity::sessions::throttle::SignInThrottle;
 use crate::ids::Ids;
 use crate::notifications::mails::Smtp;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub passwords: Passwords,
     pub access_tokens: AccessTokens,
     pub sign_ins: SignInThrottle,
+    pub second_factors: SignInThrottle,
+    pub oidc: Directory,
     pub principals: PrincipalCache,
     pub last_used: LastUsed,
     pub refusals: Refusals,
@@ -86,7 +89,9 @@ impl Core {
         let access_tokens = crate::auth::signing::load(&db, &keys, &clock, &ids, &config).await?;
         let parts = Parts {
             passwords: Passwords::new(ids.clone(), config.password_permits)?,
-            sign_ins: SignInThrottle::new(&clock),
+            sign_ins: SignInThrottle::of_passwords(&clock),
+            second_factors: SignInThrottle::of_codes(&clock),
+            oidc: Directory::new(&config.oidc),
             principals: PrincipalCache::new(&clock),
             last_used: LastUsed::default(),
             refusals: Refusals::default(),

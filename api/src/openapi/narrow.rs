@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 12] = [
+const NOT_SEARCHED: [&str; 13] = [
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -20,10 +20,11 @@ const NOT_SEARCHED: [&str; 12] = [
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
+    "list_tenant_domains",
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 12] = [
+const NOT_LABELLED: [&str; 13] = [
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -35,6 +36,7 @@ const NOT_LABELLED: [&str; 12] = [
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
+    "list_tenant_domains",
     "list_tenants",
 ];
 

@@ -13,3 +13,4 @@ pub mod rights;
 pub mod scopes;
 pub mod sight;
 pub mod signing;
+pub mod totp;

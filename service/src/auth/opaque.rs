@@ -37,6 +37,20 @@ pub const INVITE_TOKEN: Kind = Kind {
     invalid_detail: "The invitation is not valid, has ended or was answered before.",
 };
 
+/// A sign-in that waits for the second factor.
+pub const CHALLENGE: Kind = Kind {
+    prefix: "mc_ch_",
+    invalid_code: "invalid_challenge",
+    invalid_detail: "The challenge is not valid, has expired or was used before: sign in again.",
+};
+
+/// A request to an OpenID provider that is under way.
+pub const OIDC_STATE: Kind = Kind {
+    prefix: "mc_os_",
+    invalid_code: "invalid_oidc_state",
+    invalid_detail: "The state is not valid, has expired or was used before: begin again.",
+};
+
 /// One kind of credential: `<prefix>` + 43 random base62 characters + CRC-32 of all before it in
 /// 6 base62 characters.
 pub struct Kind {

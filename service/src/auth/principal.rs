@@ -26,6 +26,7 @@ use crate::core::Core;
 use crate::ctx::{Actor, Ctx, IdempotencyKey};
 use crate::db::Reason;
 use crate::error::{Error, Result};
+use crate::identity::second_factors;
 
 const FRESH: Duration = Duration::from_secs(1);
 const MOST_CACHED: u64 = 50_000;
@@ -103,7 +104,13 @@ impl Principal {
             tenant_status: TenantStatus::Active,
             plan: Plan::Enterprise,
             session: None,
-            rights: Rights { role: None, is_platform_admin: true, scopes: None, workspace: None },
+            rights: Rights {
+                role: None,
+                is_platform_admin: true,
+                scopes: None,
+                workspace: None,
+                second_factor_due: false,
+            },
             sight: None,
         }
     }
@@ -167,13 +174,15 @@ async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
     if person.rights.role.is_none() && !person.rights.is_platform_admin {
         return Err(ended());
     }
+    let second_factor_due =
+        person.rights.role.is_some() && second_factors::is_due(core, claims.tid, claims.sub).await?;
     Ok(Principal {
         actor: Actor::User { id: claims.sub },
         tenant: claims.tid,
         tenant_status: person.tenant_status,
         plan: person.plan,
         session: Some(claims.sid),
-        rights: person.rights,
+        rights: Rights { second_factor_due, ..person.rights },
         sight: person.sight,
     })
 }
@@ -249,7 +258,7 @@ async fn person(core: &Core, user: Uuid, tenant: Uuid, workspace: Option<Uuid>) 
         None => None,
     };
     Ok(Some(Person {
-        rights: Rights { role, is_platform_admin, scopes: None, workspace },
+        rights: Rights { role, is_platform_admin, scopes: None, workspace, second_factor_due: false },
         sight,
         tenant_status: tenant.status,
         plan: tenant.plan,

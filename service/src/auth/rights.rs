@@ -18,6 +18,9 @@ pub struct Rights {
     pub scopes: Option<Scopes>,
     /// Of an API key: outside of it the key may do nothing.
     pub workspace: Option<Uuid>,
+    /// The tenant requires a second factor and this member has none: until they have, nothing of the
+    /// tenant is open to them.
+    pub second_factor_due: bool,
 }
 
 impl Rights {
@@ -27,12 +30,18 @@ impl Rights {
             Needs::PlatformAdmin => self.is_platform_admin,
         };
         let within = self.workspace.is_none() || permission.is_within_workspaces();
-        has && within && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
+        has && within
+            && !self.second_factor_due
+            && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] naming the permission.
+    /// [`Error::Forbidden`] naming the permission; [`Error::Denied`] `second_factor_required`.
     pub fn require<P: Permission>(&self) -> Result<()> {
+        if self.second_factor_due {
+            let message = "This tenant requires a second factor: get one at POST /v1/me/second-factor.";
+            return Err(Error::denied("second_factor_required", message));
+        }
         if self.allow(&P::ROW) { Ok(()) } else { Err(Error::Forbidden { permission: P::NAME }) }
     }
 
@@ -84,7 +93,13 @@ mod tests {
 
     fn rights(role: Role, scopes: Option<&[&str]>) -> Rights {
         let scopes = scopes.map(Scopes::from_stored);
-        Rights { role: Some(role), is_platform_admin: false, scopes, workspace: None }
+        Rights {
+            role: Some(role),
+            is_platform_admin: false,
+            scopes,
+            workspace: None,
+            second_factor_due: false,
+        }
     }
 
     fn grant(rights: &Rights, asked: &[&str]) -> Result<Scopes> {
@@ -122,7 +137,13 @@ mod tests {
 
     #[test]
     fn without_a_membership_only_the_platforms_rights_remain() {
-        let admin = Rights { role: None, is_platform_admin: true, scopes: None, workspace: None };
+        let admin = Rights {
+            role: None,
+            is_platform_admin: true,
+            scopes: None,
+            workspace: None,
+            second_factor_due: false,
+        };
         assert_eq!(admin.permissions(), ["platform:tenants", "platform:mails"]);
         assert!(admin.require::<platform::Tenants>().is_ok());
         assert!(rights(Role::Owner, None).require::<platform::Tenants>().is_err());

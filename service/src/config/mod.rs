@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use crate::db::DatabaseConfig;
 use crate::egress;
 use crate::engine::EngineSettings;
+use crate::identity::accounts::OidcSettings;
 use crate::identity::plans::Plans;
 use crate::notifications::mails::MailSettings;
 
@@ -36,6 +37,7 @@ pub struct Config {
     /// Where people reach the console: links in mails begin with it.
     pub public_url: url::Url,
     pub mail: MailSettings,
+    pub oidc: OidcSettings,
     /// The provider of models that name no integration.
     pub default_provider: Option<DefaultProvider>,
 }

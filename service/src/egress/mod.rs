@@ -16,7 +16,9 @@ mod message;
 mod redirect;
 mod resolver;
 mod target;
+mod txt;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use self::resolver::{Lookup, SystemLookup};
 use self::target::Targets;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::ids::Ids;
 
 /// What the door lets through, and how much of it.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub struct Policy {
     pub breaker_threshold: u32,
     /// How long it is left alone before one request may try again.
     pub breaker_cooldown: Duration,
+    /// Who is asked for TXT records; those of the system when empty.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl Default for Policy {
@@ -62,6 +67,7 @@ impl Default for Policy {
             per_host_concurrency: 256,
             breaker_threshold: 5,
             breaker_cooldown: Duration::from_secs(10),
+            name_servers: Vec::new(),
         }
     }
 }
@@ -122,6 +128,13 @@ impl Egress {
             Ok(StreamResponse { status, headers, body: body::stream(answer, limit, silence) })
         })
         .await
+    }
+
+    /// The TXT records of a name; none where there is no such name.
+    pub async fn txt(&self, name: &str, ids: &Ids) -> Result<Vec<String>, EgressError> {
+        let named = &self.0.policy.name_servers;
+        let servers = if named.is_empty() { txt::system_servers() } else { named.clone() };
+        counted(txt::look_up(&servers, name, ids)).await
     }
 
     /// What can be said of a URL without the network, for when one is saved: scheme, user

@@ -22,6 +22,10 @@ use Holds::{Content, Nothing, Personal, Pseudonym, Secret};
 /// Every text and JSON column, by table.
 pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     (
+        "account",
+        &[("provider", Nothing), ("issuer", Nothing), ("provider_account_id", Personal), ("email", Personal)],
+    ),
+    (
         "agent",
         &[
             ("name", Content),
@@ -109,6 +113,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     ("master_key", &[("fingerprint", Nothing)]),
     ("membership", &[("role", Nothing), ("status", Nothing)]),
     ("model_price", &[("model", Nothing), ("currency", Nothing), ("note", Content)]),
+    ("oidc_request", &[("provider", Nothing), ("redirect_uri", Nothing)]),
     (
         "privacy_request",
         &[
@@ -177,6 +182,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("settings", Content),
         ],
     ),
+    ("tenant_domain", &[("domain", Content), ("join_role", Nothing), ("proof", Nothing)]),
     (
         "tool",
         &[

@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 
+use super::sessions::rotation;
 use super::users;
 use crate::core::Core;
 use crate::db::Reason;
@@ -21,8 +22,7 @@ pub async fn set_password(core: &Core, email: &str, password: SecretString) -> R
     let values = vec![hash.into(), now.into(), users::fold_email(email).into()];
     let Some(row) = tx.query(sql, values).await?.into_iter().next() else { return Ok(false) };
     let user: uuid::Uuid = row.try_get("", "id")?;
-    let sql = "UPDATE session SET revoked_at = $1 WHERE user_id = $2 AND revoked_at IS NULL";
-    tx.execute(sql, vec![now.into(), user.into()]).await?;
+    rotation::end_all(&tx, user, None, now).await?;
     if let Some(tenant) = row.try_get("", "tenant_id")? {
         let entry = Entry::of_platform("operator", "set_password", tenant, Change::to("user", user));
         let _recorded = append(core, tx.connection(), entry).await?;

@@ -7,18 +7,20 @@ pub(super) mod entrance;
 pub(super) mod rotation;
 pub mod throttle;
 
+use entity::identity::app_user;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::users;
+use super::second_factors::{self, ChallengeView};
+use super::{users, verification_tokens};
 use crate::auth::access_tokens::{LIFETIME_SECONDS, Subject};
-use crate::auth::opaque::REFRESH_TOKEN;
+use crate::auth::opaque::{REFRESH_TOKEN, Sha256Hash};
 use crate::auth::principal::RequestInfo;
 use crate::core::Core;
-use crate::db::Reason;
+use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::failed_sign_in;
 
@@ -76,7 +78,14 @@ pub struct TokensView {
     pub tenant_id: Uuid,
 }
 
-/// Opens a session; `device` is the `User-Agent`.
+/// What signing in leads to.
+pub enum SignedIn {
+    Tokens(TokensView),
+    /// The person has a second factor.
+    Challenge(ChallengeView),
+}
+
+/// Opens a session, or asks for the second factor; `device` is the `User-Agent`.
 ///
 /// # Errors
 /// 401 `wrong_credentials`; 403 `no_membership` for a person who has no place in the tenant; 429
@@ -86,7 +95,7 @@ pub async fn login(
     login: Login,
     device: Option<String>,
     request: &RequestInfo,
-) -> Result<TokensView> {
+) -> Result<SignedIn> {
     let Login { email, password, tenant_id } = login;
     let email = users::fold_email(&email);
     let attempt = core.sign_ins.attempt(&email, request.ip).await?;
@@ -97,7 +106,7 @@ pub async fn login(
         Ok(true) => attempt.succeeded().await,
         Ok(false) => {
             if let Some((user, tenant)) = user.and_then(|user| Some((user.id, user.tenant_id?))) {
-                failed_sign_in(core, request, tenant, user);
+                failed_sign_in(core, request, tenant, user, "wrong_credentials");
             }
             return Err(wrong_credentials());
         }
@@ -107,8 +116,43 @@ pub async fn login(
         }
     }
     let user = user.ok_or_else(wrong_credentials)?;
-    let tenant = entrance::open(core, request, &user, tenant_id).await?;
-    start(core, user.id, tenant, device, request).await
+    go_on(core, &user, None, tenant_id, device, request).await
+}
+
+/// What follows the first factor, whichever it was: the second one, where the person has it, or a session
+/// in the tenant `wanted`. A `link` that proved the first factor is used up once the person is known to
+/// have a place there.
+pub(super) async fn go_on(
+    core: &Core,
+    user: &app_user::Model,
+    link: Option<&Sha256Hash>,
+    wanted: Option<Uuid>,
+    device: Option<String>,
+    request: &RequestInfo,
+) -> Result<SignedIn> {
+    let system = core.db.system(Reason::SignIn);
+    if second_factors::enabled(system.connection(), user.id).await?.is_some() {
+        entrance::find(core, user, wanted).await?;
+        let tx = system.begin().await?;
+        use_up(core, &tx, link).await?;
+        let challenge = second_factors::issue(core, &tx, user.id, wanted).await?;
+        tx.commit().await?;
+        return Ok(SignedIn::Challenge(challenge));
+    }
+    let tenant = entrance::open(core, request, user, wanted).await?;
+    if link.is_some() {
+        let tx = system.begin().await?;
+        use_up(core, &tx, link).await?;
+        tx.commit().await?;
+    }
+    Ok(SignedIn::Tokens(start(core, user.id, tenant, device, request).await?))
+}
+
+async fn use_up(core: &Core, tx: &SystemTx, link: Option<&Sha256Hash>) -> Result<()> {
+    match link {
+        Some(link) => verification_tokens::use_link(core, tx, link).await,
+        None => Ok(()),
+    }
 }
 
 /// Opens a session for a person who has proved who they are and may enter the tenant.

@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::notifications::mails::{self, Letter};
 
+pub(super) use acceptance::accept_verified;
 pub use acceptance::{AcceptInvite, InviteToken, InviteeView, accept, decline, preview};
 
 const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);

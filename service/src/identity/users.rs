@@ -27,6 +27,9 @@ pub fn fold_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
+/// Of a name that a provider gives.
+pub const LONGEST_NAME: usize = 120;
+
 pub async fn by_id(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>> {
     Ok(Entity::find_by_id(id).one(db).await?)
 }
@@ -146,6 +149,15 @@ pub async fn require_password(
             attempt.give_back().await;
             Err(error)
         }
+    }
+}
+
+/// As [`require_password`] at `/password`, of an account that has one.
+pub async fn require_own_password(core: &Core, user: &Model, password: Option<SecretString>) -> Result<()> {
+    match (&user.password_hash, password) {
+        (None, _) => Ok(()),
+        (Some(_), Some(password)) => require_password(core, user, password, "/password").await,
+        (Some(_), None) => Err(Error::invalid("/password", "required", "Send your password as well.")),
     }
 }
 

@@ -153,6 +153,14 @@ async fn redeem(
     Ok((user, email))
 }
 
+/// Uses a link to sign in up.
+///
+/// # Errors
+/// 401 `invalid_verification_token`.
+pub(super) async fn use_link(core: &Core, tx: &SystemTx, hash: &Sha256Hash) -> Result<()> {
+    redeem(core, tx, hash, Purpose::MagicLink).await.map(drop)
+}
+
 /// The audit row of what a person did by a token; in the tenant that made them.
 async fn record(
     core: &Core,

@@ -45,6 +45,7 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         model_silence: std::time::Duration::from_secs(120),
         public_url: "https://console.example.com".parse().unwrap(),
         mail: crate::notifications::mails::MailSettings::default(),
+        oidc: crate::identity::accounts::OidcSettings::default(),
         default_provider: None,
     };
     let world = World { ids: Ids::seeded(clock.clone(), 1), clock };

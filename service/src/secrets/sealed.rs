@@ -34,6 +34,7 @@ pub const SEALED: &[Sealed] = &[
     of_tenant("idempotency_record", "answer"),
     of_tenant("integration", "credentials"),
     of_platform("mail", "sealed"),
+    of_platform("second_factor", "sealed"),
     of_platform("signing_key", "sealed"),
 ];
 
@@ -47,7 +48,10 @@ pub const PLAIN: &[(&str, &str)] = &[
     ("audit_log", "hash"),
     ("audit_log", "ip_salt"),
     ("idempotency_record", "fingerprint"),
+    ("oidc_request", "state_hash"),
+    ("recovery_code", "hash"),
     ("refresh_token", "hash"),
+    ("sign_in_challenge", "hash"),
     ("signing_key", "public_key"),
     ("team_invite", "token_hash"),
     ("verification_token", "hash"),

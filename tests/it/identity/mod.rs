@@ -1,9 +1,12 @@
+mod accounts;
 mod api_keys;
 mod me;
 mod memberships;
+mod second_factors;
 mod sessions;
 mod team_invites;
 mod team_members;
+mod tenant_domains;
 mod tenant_limits;
 mod tenants;
 mod verification_tokens;

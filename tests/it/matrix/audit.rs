@@ -14,13 +14,15 @@ use crate::support::{App, Client};
 /// Their record is the run itself, whose first event names who asked for it (docs/decisions.md).
 const RECORDED_BY_THEIR_RUN: [&str; 3] = ["create_task_run", "replay_task_run", "invoke_tool"];
 /// The session stays as it is, with its next token; who asks for a mail is nobody yet, and the outbox
-/// says what became of it; the owner's address needs no verification.
-const UNRECORDED: [&str; 5] = [
+/// says what became of it; to begin at a provider changes nothing; the owner's address needs no verification.
+const UNRECORDED: [&str; 7] = [
     "preview_invite",
     "refresh_session",
     "request_password_reset",
     "request_magic_link",
     "request_email_verification",
+    "start_oidc_sign_in",
+    "start_account_link",
 ];
 
 fn changes() -> impl Iterator<Item = Case> {

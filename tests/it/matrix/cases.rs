@@ -7,6 +7,8 @@
 use api::openapi::{Operation, operations};
 use serde_json::{Value, json};
 
+use crate::support::oidc_server::REDIRECT;
+
 pub struct Case {
     pub operation: &'static str,
     /// Path and query parameters.
@@ -92,6 +94,10 @@ fn operate() -> Vec<Case> {
     ["get_jwks", "get_livez", "get_readyz", "get_metrics"].map(|name| case(name, &[])).into()
 }
 
+fn at_provider(operation: &'static str) -> Case {
+    case(operation, &[("provider", "example")])
+}
+
 fn identity() -> Vec<Case> {
     let person = json!({ "email": "member-#@example.com", "role": "VIEWER" });
     let tenant = json!({ "name": "New", "slug": "new-#", "owner": { "email": "owner-#@example.com" } });
@@ -105,6 +111,12 @@ fn identity() -> Vec<Case> {
         case("request_magic_link", &[]).with(json!({ "email": "@email" })),
         case("sign_in_by_magic_link", &[])
             .with(json!({ "token": "@new:magic-token", "tenantId": "@tenant" })),
+        case("complete_sign_in", &[])
+            .with(json!({ "challenge": "@new:challenge-token", "code": "@new:code-token" })),
+        case("list_oidc_providers", &[]),
+        at_provider("start_oidc_sign_in").with(json!({ "redirectUri": REDIRECT })),
+        at_provider("finish_oidc_sign_in")
+            .with(json!({ "code": "@new:oidc-token", "iss": "@issuer-token", "state": "@new:state-token" })),
         case("verify_email", &[]).with(json!({ "token": "@new:verify-token", "password": "@password" })),
         case("confirm_email_change", &[]).with(json!({ "token": "@new:change-token" })),
         case("request_email_verification", &[]).takes(Takes::Person),
@@ -124,11 +136,30 @@ fn identity() -> Vec<Case> {
         case("export_my_data", &[]).takes(Takes::Person),
         case("list_my_sessions", &[]).takes(Takes::Person),
         of("end_my_session", "@new:my-session").takes(Takes::Person),
+        case("list_my_accounts", &[]).takes(Takes::Person),
+        at_provider("start_account_link")
+            .with(json!({ "redirectUri": REDIRECT, "password": "@password" }))
+            .takes(Takes::Person),
+        at_provider("link_my_account").with(json!({ "code": "none", "state": "none" })).takes(Takes::Nothing),
+        of("unlink_my_account", "@new:account").takes(Takes::Person),
+        case("get_my_second_factor", &[]).takes(Takes::Person),
+        case("enrol_my_second_factor", &[]).with(json!({ "password": "@password" })).takes(Takes::Person),
+        case("confirm_my_second_factor", &[]).with(json!({ "code": "none" })).takes(Takes::Nothing),
+        case("renew_my_recovery_codes", &[]).with(json!({ "code": "none" })).takes(Takes::Nothing),
+        case("disable_my_second_factor", &[]).with(json!({ "code": "none" })).takes(Takes::Nothing),
         case("list_my_memberships", &[("cursor", "@cursor")]).takes(Takes::Person),
         of("accept_my_membership", "@me").takes(Takes::Person),
         case("get_current_tenant", &[]),
         case("update_current_tenant", &[]).with(json!({ "dataRetentionDays": 30 })),
         case("get_tenant_limits", &[]),
+        case("list_tenant_domains", &[("cursor", "@cursor")]),
+        case("create_tenant_domain", &[]).with(json!({ "domain": "own-#.example" })).takes(Takes::Cover),
+        of("get_tenant_domain", "@domain"),
+        of("update_tenant_domain", "@new:domain").with(json!({ "joinRole": "OPERATOR" })).takes(Takes::Cover),
+        of("verify_tenant_domain", "@new:domain").takes(Takes::Cover),
+        of("delete_tenant_domain", "@new:domain"),
+        case("get_tenant_sign_in", &[]),
+        case("update_tenant_sign_in", &[]).with(json!({ "requireSecondFactor": false })),
         case("list_tenants", &[("cursor", "@cursor")]),
         case("create_tenant", &[]).with(tenant),
         of("get_tenant", "@tenant"),

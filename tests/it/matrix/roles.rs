@@ -17,14 +17,17 @@ const AT_ONCE: usize = 8;
 /// In the order of their power.
 const ROLES: [&str; 5] = ["VIEWER", "OPERATOR", "MANAGER", "ADMIN", "OWNER"];
 /// Open to the world; the document must agree.
-const PUBLIC: [&str; 16] = [
+const PUBLIC: [&str; 20] = [
     "accept_invite",
+    "complete_sign_in",
     "confirm_email_change",
     "decline_invite",
+    "finish_oidc_sign_in",
     "get_jwks",
     "get_livez",
     "get_metrics",
     "get_readyz",
+    "list_oidc_providers",
     "log_in",
     "log_out",
     "preview_invite",
@@ -33,6 +36,7 @@ const PUBLIC: [&str; 16] = [
     "request_password_reset",
     "reset_password",
     "sign_in_by_magic_link",
+    "start_oidc_sign_in",
     "verify_email",
 ];
 const AUTHENTICATED: &str = "authenticated";
@@ -157,7 +161,8 @@ fn expected(case: &Case, holds: Holds) -> Option<Expected> {
         (_, Holds::Nothing) => return Some(Expected::Refused(401, "")),
         (None, Holds::Elsewhere | Holds::Platform) => return None,
         (None, _) => {
-            let own = ["accept_my_membership", "end_my_session"].contains(&case.operation);
+            let own =
+                ["accept_my_membership", "end_my_session", "unlink_my_account"].contains(&case.operation);
             let others = matches!(holds, Holds::Role(_)) && own;
             return Some(match case.takes {
                 Takes::Person | Takes::Nothing if is_key => Expected::Refused(403, "person_only"),

@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
+use crate::support::oidc_server::{self, REDIRECT};
+use crate::support::second_factors::{self, Authenticator};
 use crate::support::{App, Backend, Client, PASSWORD, people};
 
 /// Our own crates speak as loudly as they can; the database's statements are in it too.
@@ -136,6 +138,14 @@ async fn no_secret_comes_out(backend: Backend) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let member = "canary@example.com";
     let mailed = people::token(&app, owner, member, "reset-token").await;
+    let second = people::verified(&app, owner, "second@example.com", "VIEWER").await;
+    let begun = second.post("/v1/me/second-factor", json!({ "password": PASSWORD })).await;
+    let authenticator = Authenticator::scan(&begun.body);
+    let confirm = json!({ "code": authenticator.code(&app, 0) });
+    let enabled = second.post("/v1/me/second-factor/confirm", confirm).await;
+    let challenge = second_factors::challenge(&app, "second@example.com").await;
+    let at_provider = json!({ "redirectUri": REDIRECT });
+    let begun_there = app.anyone().post("/v1/auth/oidc/example/start", at_provider).await;
     let canaries = Canaries(vec![
         ("planted", PLANTED.to_owned()),
         ("password", PASSWORD.to_owned()),
@@ -146,9 +156,17 @@ async fn no_secret_comes_out(backend: Backend) {
         ("access token", text(&tokens.body["accessToken"])),
         ("refresh token", text(&tokens.body["refreshToken"])),
         ("token in a mail", mailed.clone()),
+        ("second factor", text(&begun.body["secret"])),
+        ("recovery code", text(&enabled.body["recoveryCodes"][0])),
+        ("challenge", challenge.clone()),
+        ("state", text(&begun_there.body["state"])),
+        ("secret at the provider", oidc_server::SECRET.to_owned()),
     ]);
     assert_eq!(canaries.found_in(&made.text), ["API key"]);
     assert_eq!(canaries.found_in(&tokens.text), ["access token", "refresh token"]);
+    assert_eq!(canaries.found_in(&begun.text), ["second factor"]);
+    assert_eq!(canaries.found_in(&enabled.text), ["recovery code"]);
+    assert_eq!(canaries.found_in(&begun_there.text), ["state"]);
 
     // Every secret is used, well and badly.
     let by_key = app.anyone().with_key(&text(&made.body["key"]));
@@ -180,6 +198,15 @@ async fn no_secret_comes_out(backend: Backend) {
         let body = if path.ends_with("sign-in") { json!({ "token": token }) } else { body };
         seen.push(app.anyone().post(path, body).await.text);
     }
+    for code in ["not a code", &authenticator.wrong(&app), &text(&enabled.body["recoveryCodes"][0])] {
+        let answer = second_factors::complete(&app, &challenge, code).await;
+        seen.extend((answer.status != 200).then_some(answer.text));
+    }
+    let forged =
+        json!({ "code": "made up", "state": begun_there.body["state"], "iss": "https://evil.example" });
+    seen.push(app.anyone().post("/v1/auth/oidc/example/callback", forged).await.text);
+    seen.push(second.get("/v1/me/second-factor").await.text);
+    seen.push(second.get("/v1/me/export").await.text);
     seen.push(app.admin.get("/v1/mails").await.text);
     seen.extend(use_credentials(&by_key).await);
     for path in [

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::support::{App, Client, PASSWORD, mails, people};
+use crate::support::name_server::NameServer;
+use crate::support::oidc_server::OidcServer;
+use crate::support::second_factors::{self, Authenticator};
+use crate::support::{App, Client, PASSWORD, accounts, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 42] = [
+pub const KINDS: [&str; 48] = [
     "tenant",
     "email",
     "password",
@@ -28,6 +31,12 @@ pub const KINDS: [&str; 42] = [
     "magic-token",
     "verify-token",
     "change-token",
+    "challenge-token",
+    "code-token",
+    "account",
+    "domain",
+    "oidc-token",
+    "state-token",
     "api-key",
     "integration",
     "secret",
@@ -62,9 +71,17 @@ pub struct World<'a> {
     /// Where everything is made that may belong to a workspace.
     within: Option<&'a str>,
     kept: Mutex<HashMap<String, String>>,
+    /// Answers the challenge that was made last.
+    code: Mutex<String>,
+    /// Of the visit to a provider that was made last.
+    state: Mutex<String>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+fn provider() -> &'static OidcServer {
+    OidcServer::of_this_process()
+}
 
 fn number() -> String {
     NEXT.fetch_add(1, Ordering::Relaxed).to_string()
@@ -90,6 +107,7 @@ impl<'a> World<'a> {
             "definition",
             "approval",
             "privacy",
+            "domain",
         ] {
             world.make(kind).await;
         }
@@ -108,7 +126,8 @@ impl<'a> World<'a> {
 
     fn empty(app: &'a App, tenant: &'a crate::support::Tenant, within: Option<&'a str>) -> Self {
         let email = &tenant.owner_email;
-        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept: Mutex::default() }
+        let (kept, code, state) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept, code, state }
     }
 
     /// The one of this kind that is kept.
@@ -205,6 +224,35 @@ impl<'a> World<'a> {
             "reset-token" | "magic-token" | "verify-token" | "change-token" => {
                 people::token(self.app, self.owner, &format!("{name}@example.com"), kind).await
             }
+            "challenge-token" => {
+                let email = format!("{name}@example.com");
+                let person = people::verified(self.app, self.owner, &email, "VIEWER").await;
+                let authenticator = Authenticator::enable(self.app, &person).await;
+                self.code.lock().await.clone_from(&authenticator.recovery_codes[0]);
+                second_factors::challenge(self.app, &email).await
+            }
+            "code-token" => self.code.lock().await.clone(),
+            "account" => {
+                let account =
+                    accounts::link(self.owner, provider(), accounts::proved(&name, "a@example.net"));
+                text(&account.await.expect(200)["id"])
+            }
+            "domain" => {
+                let domain = format!("{}.example", self.app.core.ids.next().simple());
+                let made = self.post("/v1/tenant/domains", json!({ "domain": domain })).await;
+                let (name, value) = (text(&made["recordName"]), text(&made["recordValue"]));
+                NameServer::of_this_process().put(&name, &[&value]);
+                text(&made["id"])
+            }
+            "oidc-token" => {
+                let me = accounts::proved(&format!("owner-of-{}", self.tenant), self.email);
+                accounts::link(self.owner, provider(), me.clone()).await.expect(200);
+                let answer = accounts::visit(self.app, provider(), me).await;
+                *self.state.lock().await = text(&answer["state"]);
+                text(&answer["code"])
+            }
+            "issuer-token" => provider().issuer().to_owned(),
+            "state-token" => self.state.lock().await.clone(),
             "api-key" => {
                 let body = json!({ "name": name, "scopes": ["agents:read"] });
                 self.create("/v1/api-keys", self.placed(body, self.within)).await

@@ -15,8 +15,9 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("jwks", "/.well-known/jwks.json"),
 ];
 
-/// What is proved by a token from a mail is a way to sign in, or concerns one's own account.
-const BY_MAIL: [&str; 2] = ["/v1/auth/", "/v1/me/"];
+/// What proves who somebody is, is a way to sign in, or concerns one's own account.
+const PROOFS: [&str; 4] = ["accounts", "second_factors", "team_invites", "verification_tokens"];
+const OF_PEOPLE: [&str; 2] = ["/v1/auth/", "/v1/me/"];
 
 /// Files of `api` that have no file of that name in `service`: the caller's own view of a resource,
 /// and the keys of `auth/`.
@@ -64,9 +65,8 @@ fn every_operation_is_in_the_file_that_its_path_names() {
             assert!(!path.starts_with("/v1/"), "{method} {path} belongs to a domain");
             continue;
         }
-        let by_mail = ["verification_tokens", "team_invites"].contains(&file)
-            && BY_MAIL.iter().any(|begin| path.starts_with(begin));
-        let elsewhere = by_mail || ELSEWHERE.contains(&(file, path));
+        let proves = PROOFS.contains(&file) && OF_PEOPLE.iter().any(|begin| path.starts_with(begin));
+        let elsewhere = proves || ELSEWHERE.contains(&(file, path));
         assert!(elsewhere || names(path).contains(file), "{method} {path} is in {domain}/{file}.rs");
     }
 }

@@ -13,14 +13,19 @@ use secrecy::ExposeSecret as _;
 use crate::support::{Backend, fresh};
 
 /// Tables of the platform itself, whose rows belong to no tenant.
-const PLATFORM: [&str; 10] = [
+const PLATFORM: [&str; 15] = [
+    "account",
     "app_user",
     "engine_node",
     "mail",
     "master_key",
+    "oidc_request",
+    "recovery_code",
     "refresh_token",
     "seaql_migrations",
+    "second_factor",
     "session",
+    "sign_in_challenge",
     "signing_key",
     "tenant",
     "verification_token",
@@ -99,7 +104,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record privacy_request retention_policy;
-        identity: api_key app_user master_key membership refresh_token session signing_key team_invite team_member tenant verification_token workspace;
+        identity: account api_key app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain verification_token workspace;
         integrations: integration;
         notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::database;
+use super::name_server::NameServer;
+use super::oidc_server::OidcServer;
 use super::{Backend, Client, Tenant};
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -124,10 +126,15 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
             sweep: Duration::from_millis(200),
         },
         plans: Plans::default(),
-        egress: egress::Policy { allow_private_hosts: vec!["127.0.0.1".to_owned()], ..Default::default() },
+        egress: egress::Policy {
+            allow_private_hosts: vec!["127.0.0.1".to_owned()],
+            name_servers: vec![NameServer::of_this_process().address],
+            ..Default::default()
+        },
         model_silence: Duration::from_secs(60),
         public_url: "https://console.example.com".parse().unwrap(),
         mail: MailSettings::default(),
+        oidc: OidcServer::of_this_process().settings(),
         default_provider: None,
     }
 }

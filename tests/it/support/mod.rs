@@ -1,5 +1,6 @@
 //! What every test uses: a real server on a database of its own, and clients that assert.
 
+pub mod accounts;
 mod app;
 mod browser;
 mod client;
@@ -7,8 +8,12 @@ pub mod database;
 mod eventually;
 pub mod mails;
 pub mod model_server;
+pub mod name_server;
+pub mod oidc_provider;
+pub mod oidc_server;
 pub mod people;
 pub mod process;
+pub mod second_factors;
 pub mod smtp;
 mod tenant;
 

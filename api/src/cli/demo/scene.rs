@@ -10,7 +10,8 @@ use service::crud::{Expected, Paging};
 use service::ctx::Ctx;
 use service::error::Error;
 use service::identity::api_keys::{self, ApiKeyFilter};
-use service::identity::{operator, sessions, tenants};
+use service::identity::sessions::{self, SignedIn};
+use service::identity::{operator, tenants};
 use service::tasks::task_definitions;
 use service::tasks::task_runs::{self, RunStatus, TaskRunFilter};
 use uuid::Uuid;
@@ -71,7 +72,9 @@ impl Scene {
 async fn sign_in(core: &Core, password: &SecretString) -> Result<Ctx, Error> {
     let login = json!({ "email": EMAIL, "password": password.expose_secret() });
     let login = serde_json::from_value(login).map_err(Error::internal)?;
-    let tokens = sessions::login(core, login, None, &request()).await?;
+    let SignedIn::Tokens(tokens) = sessions::login(core, login, None, &request()).await? else {
+        return Err(Error::internal("the demo's person has a second factor"));
+    };
     let principal = principal::authenticate(core, Credential::Bearer(tokens.access_token)).await?;
     Ok(principal.ctx(core, &request()))
 }

@@ -8,6 +8,7 @@ use service::config::{Config, DefaultProvider};
 use service::db::DatabaseConfig;
 use service::egress::{self, EgressError};
 use service::engine::EngineSettings;
+use service::identity::accounts::OidcSettings;
 use service::identity::plans::Plans;
 use service::notifications::mails::{self, MailSettings};
 use url::Url;
@@ -55,6 +56,7 @@ impl Settings {
             model_silence: seconds(self.model_idle_seconds),
             public_url: self.public_address()?,
             mail: self.mail(),
+            oidc: self.oidc()?,
             default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
         })
     }
@@ -79,6 +81,15 @@ impl Settings {
         let from = self.mail_from.clone();
         let from = from.unwrap_or_else(|| MailSettings::default().from);
         MailSettings { from, smtp_url: self.smtp_url.clone() }
+    }
+
+    fn oidc(&self) -> Result<OidcSettings, Failure> {
+        let Some(path) = &self.oidc_providers else { return Ok(OidcSettings::default()) };
+        let fault = |fault: String| format!("MC_OIDC_PROVIDERS: {} {fault}.", path.display());
+        let text =
+            std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+        let variable = |name: &str| std::env::var(name).ok();
+        Ok(OidcSettings::read(&text, &self.egress(), variable).map_err(fault)?)
     }
 
     fn egress(&self) -> egress::Policy {

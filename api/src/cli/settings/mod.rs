@@ -101,6 +101,9 @@ pub struct Settings {
     /// The sender of mails, as in `Mission Control <no-reply@example.com>`.
     #[arg(long, env = "MC_MAIL_FROM", global = true)]
     pub mail_from: Option<String>,
+    /// A file of JSON with the OpenID providers to sign in with: see docs/operating.md.
+    #[arg(long, env = "MC_OIDC_PROVIDERS", global = true)]
+    pub oidc_providers: Option<PathBuf>,
     /// Web origins that may call the API, as in `https://console.example.com`.
     #[arg(long, env = "MC_CORS_ORIGINS", value_delimiter = ',', global = true)]
     pub cors_origins: Vec<String>,

@@ -2,8 +2,9 @@
 //! `Idempotency-Key`: a repeated login is another session.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, post};
-use service::identity::sessions::{self, Login, Logout, Refresh, TokensView};
+use actix_web::{HttpRequest, HttpResponse, post};
+use service::identity::second_factors::ChallengeView;
+use service::identity::sessions::{self, Login, Logout, Refresh, SignedIn, TokensView};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::answer::{self, Answer};
@@ -14,12 +15,20 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(login).service(refresh).service(logout);
 }
 
+/// The answer to a sign-in: tokens, or a challenge for the second factor.
+pub(super) fn signed_in(signed_in: SignedIn) -> Answer {
+    match signed_in {
+        SignedIn::Tokens(tokens) => answer::ok(&tokens),
+        SignedIn::Challenge(challenge) => Ok(HttpResponse::Accepted().json(challenge)),
+    }
+}
+
 /// Sign in
 ///
 /// Opens a session of 30 days and answers with an access token of ten minutes and a refresh token that
 /// works once. The session acts in `tenantId`, else in the person's default tenant, else in the first
 /// they belong to; a person who belongs nowhere yet accepts their oldest invitation by signing in.
-/// An unknown e-mail and a wrong password get the same answer. Failures are counted for each account
+/// Who has a second factor gets a challenge instead, with 202. An unknown e-mail and a wrong password get the same answer. Failures are counted for each account
 /// and address. Open to everybody.
 #[utoipa::path(
     tag = "Authentication",
@@ -28,13 +37,14 @@ pub fn routes(config: &mut ServiceConfig) {
     request_body(content = Login, example = json!({"email": "ada@example.org", "password": "correct horse battery"})),
     responses(
         (status = 200, description = "Signed in.", body = TokensView),
+        (status = 202, description = "The second factor is asked for.", body = ChallengeView),
     ),
 )]
 #[post("/v1/auth/login")]
 async fn login(public: Public, request: HttpRequest, Json(login): Json<Login>) -> Answer {
     let device = device(&request);
-    let tokens = public.run(async move |core, info| sessions::login(&core, login, device, &info).await);
-    answer::ok(&tokens.await?)
+    let done = public.run(async move |core, info| sessions::login(&core, login, device, &info).await);
+    signed_in(done.await?)
 }
 
 /// What a request to sign in comes from.

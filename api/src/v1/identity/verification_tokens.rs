@@ -2,6 +2,7 @@
 //! secrets and honour no `Idempotency-Key` where nobody is signed in.
 
 use actix_web::{HttpRequest, post};
+use service::identity::second_factors::ChallengeView;
 use service::identity::sessions::TokensView;
 use service::identity::verification_tokens::{
     self, ConfirmEmailChange, RequestEmailChange, RequestMagicLink, RequestPasswordReset, ResetPassword,
@@ -9,7 +10,7 @@ use service::identity::verification_tokens::{
 };
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::sessions::device;
+use super::sessions::{device, signed_in};
 use crate::answer::{self, Answer};
 use crate::extract::{Authenticated, Json, Public};
 
@@ -78,14 +79,18 @@ async fn request_magic_link(public: Public, Json(request): Json<RequestMagicLink
 
 /// Sign in by a link
 ///
-/// Opens a session with the token of the mail, once. Of several uses at once one succeeds. Open to
+/// Opens a session with the token of the mail, once; who has a second factor gets a challenge instead,
+/// with 202, because reading a mail does not replace it. Of several uses at once one succeeds. Open to
 /// everybody who reads the mail.
 #[utoipa::path(
     tag = "Authentication",
     operation_id = "sign_in_by_magic_link",
     security(()),
     request_body(content = SignInByMagicLink, example = json!({"token": "mc_vt_…"})),
-    responses((status = 200, description = "Signed in.", body = TokensView)),
+    responses(
+        (status = 200, description = "Signed in.", body = TokensView),
+        (status = 202, description = "The second factor is asked for.", body = ChallengeView),
+    ),
 )]
 #[post("/v1/auth/magic-link/sign-in")]
 async fn sign_in_by_magic_link(
@@ -94,9 +99,9 @@ async fn sign_in_by_magic_link(
     Json(sign_in): Json<SignInByMagicLink>,
 ) -> Answer {
     let device = device(&request);
-    let tokens =
+    let done =
         public.run(async move |core, info| verification_tokens::sign_in(&core, sign_in, device, &info).await);
-    answer::ok(&tokens.await?)
+    signed_in(done.await?)
 }
 
 /// Verify an address

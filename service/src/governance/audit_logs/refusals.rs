@@ -57,10 +57,16 @@ pub async fn refused(core: &Core, caller: &Principal, request: &RequestInfo, cod
 
 /// Records that somebody failed to sign in as this person. It happens aside, because a caller must not
 /// learn from the time it takes whether the person exists.
-pub(crate) fn failed_sign_in(core: &Core, request: &RequestInfo, tenant: Uuid, user: Uuid) {
+pub(crate) fn failed_sign_in(
+    core: &Core,
+    request: &RequestInfo,
+    tenant: Uuid,
+    user: Uuid,
+    code: &'static str,
+) {
     let mut entry = Entry::of_person(request, tenant, user, Change::default());
     entry.actor = "anonymous".to_owned();
-    entry.code = Some("wrong_credentials");
+    entry.code = Some(code);
     let core = core.clone();
     tokio::spawn(async move { keep(&core, entry).await });
 }

@@ -43,6 +43,13 @@ const FORGET_ACCOUNT: &str = "UPDATE app_user SET email = $3, name = NULL, image
      AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.user_id = app_user.id)";
 const FORGET_MAILED_TOKENS: &str = "DELETE FROM verification_token WHERE user_id IN \
      (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)";
+const FORGET_FACTORS: [&str; 5] = [
+    "DELETE FROM account WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM oidc_request WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM recovery_code WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM second_factor WHERE id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM sign_in_challenge WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+];
 const FORGET_MAILS: &str = "DELETE FROM mail WHERE recipient = $3 \
      AND EXISTS (SELECT 1 FROM app_user WHERE tenant_id = $1 AND id = $2)";
 
@@ -144,6 +151,9 @@ async fn forget_account(tx: &TenantTx, user: Uuid, email: Option<String>, now: V
         return Ok(());
     }
     tx.execute(FORGET_MAILED_TOKENS, vec![user.into()]).await?;
+    for sql in FORGET_FACTORS {
+        tx.execute(sql, vec![user.into()]).await?;
+    }
     tx.execute(FORGET_MAILS, vec![user.into(), email.into()]).await?;
     Ok(())
 }

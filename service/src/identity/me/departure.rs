@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
-use crate::identity::users;
+use crate::identity::{second_factors, users};
 use crate::notifications::mails::{self, Letter};
 
 /// The tenants of the person, locked in one order against other changes of their owners.
@@ -34,8 +34,12 @@ const ENDED: [&str; 3] = [
     "UPDATE team_invite SET status = 'REVOKED', updated_at = $2, revision = revision + 1
         WHERE invited_by = $1 AND status = 'PENDING'",
 ];
-const GONE: [&str; 2] =
-    ["DELETE FROM verification_token WHERE user_id = $1", "DELETE FROM membership WHERE user_id = $1"];
+const GONE: [&str; 4] = [
+    "DELETE FROM verification_token WHERE user_id = $1",
+    "DELETE FROM account WHERE user_id = $1",
+    "DELETE FROM oidc_request WHERE user_id = $1",
+    "DELETE FROM membership WHERE user_id = $1",
+];
 /// What was sent to the address, and who invited it.
 const SENT: [&str; 2] = ["DELETE FROM mail WHERE recipient = $1", "DELETE FROM team_invite WHERE email = $1"];
 const FORGET: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, tenant_id = NULL,
@@ -80,6 +84,7 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
     for sql in GONE {
         tx.execute(sql, vec![user.id.into()]).await?;
     }
+    second_factors::remove(&tx, user.id).await?;
     for sql in SENT {
         tx.execute(sql, vec![user.email.as_str().into()]).await?;
     }

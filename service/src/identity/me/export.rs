@@ -13,7 +13,9 @@ use crate::crud::Paging;
 use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::error::Result;
+use crate::identity::accounts::{self, AccountView};
 use crate::identity::memberships::{self, MyMembershipView};
+use crate::identity::second_factors::{self, SecondFactorView};
 use crate::identity::users;
 
 /// Of each kind; the newest.
@@ -28,6 +30,9 @@ pub struct MyDataView {
     /// The newest 200.
     pub memberships: Vec<MyMembershipView>,
     pub sessions: Vec<MySessionView>,
+    pub second_factor: SecondFactorView,
+    /// With which I sign in.
+    pub accounts: Vec<AccountView>,
     /// The newest 200 of all tenants, without secrets.
     pub api_keys: Vec<MyKeyView>,
 }
@@ -73,6 +78,8 @@ pub async fn export(ctx: &Ctx) -> Result<MyDataView> {
         exported_at: ctx.core.clock.now(),
         memberships: memberships::list_mine(ctx, &all).await?.data,
         sessions: live(ctx, user.id).await?,
+        second_factor: second_factors::get(ctx).await?,
+        accounts: accounts::list(ctx).await?.data,
         api_keys: keys.into_iter().map(key).collect(),
         profile: user.into(),
     })

@@ -15,6 +15,32 @@ use crate::identity::{memberships, users};
 /// More memberships than this a person may have, but not enter without naming the tenant.
 const LOOKED_AT: u64 = 1000;
 
+/// The tenant of a new session, whose invitation is accepted where there is one.
+///
+/// # Errors
+/// As [`find`].
+pub async fn open(
+    core: &Core,
+    request: &RequestInfo,
+    user: &app_user::Model,
+    wanted: Option<Uuid>,
+) -> Result<Uuid> {
+    match find(core, user, wanted).await? {
+        Place::In(tenant) => Ok(tenant),
+        Place::Invited(place) => {
+            memberships::accept_row(core, request, &place).await?;
+            Ok(place.tenant_id)
+        }
+    }
+}
+
+/// Where a person may enter.
+pub enum Place {
+    In(Uuid),
+    /// By accepting this invitation.
+    Invited(membership::Model),
+}
+
 /// The tenant of a new session: the one named, else the default tenant, else the first joined.
 ///
 /// A person who belongs nowhere yet accepts their oldest invitation by signing in, because nobody who
@@ -23,17 +49,12 @@ const LOOKED_AT: u64 = 1000;
 ///
 /// # Errors
 /// 403 `no_membership`, the same whether or not the tenant exists; 403 `email_unverified`.
-pub async fn open(
-    core: &Core,
-    request: &RequestInfo,
-    user: &app_user::Model,
-    wanted: Option<Uuid>,
-) -> Result<Uuid> {
+pub async fn find(core: &Core, user: &app_user::Model, wanted: Option<Uuid>) -> Result<Place> {
     let system = core.db.system(Reason::SignIn);
     if let Some(tenant) = wanted
         && is_member(system.connection(), user.id, tenant).await?
     {
-        return Ok(tenant);
+        return Ok(Place::In(tenant));
     }
     let places = system
         .find::<Entity>()
@@ -47,7 +68,7 @@ pub async fn open(
     if wanted.is_none() {
         let home = user.tenant_id.filter(|home| active.clone().any(|tenant| tenant == *home));
         if let Some(tenant) = home.or_else(|| active.clone().next()) {
-            return Ok(tenant);
+            return Ok(Place::In(tenant));
         }
     }
     let mut invited = places.iter().filter(|place| {
@@ -57,14 +78,14 @@ pub async fn open(
     let first = invited.clone().find(joinable).or_else(|| invited.next());
     if let Some(invited) = first.filter(|_| active.next().is_none()) {
         users::require_may_join(user, invited.tenant_id)?;
-        memberships::accept_row(core, request, invited).await?;
-        return Ok(invited.tenant_id);
+        return Ok(Place::Invited(invited.clone()));
     }
     if wanted.is_none() && user.platform_role == PlatformRole::Admin {
-        return match user.tenant_id {
-            Some(home) => Ok(home),
-            None => oldest(core).await?.ok_or_else(no_membership),
+        let tenant = match user.tenant_id {
+            Some(home) => home,
+            None => oldest(core).await?.ok_or_else(no_membership)?,
         };
+        return Ok(Place::In(tenant));
     }
     Err(no_membership())
 }

@@ -51,6 +51,8 @@ const END: &str = "UPDATE session SET revoked_at = $2 WHERE id = $1 AND revoked_
 const END_OTHERS: &str =
     "UPDATE session SET revoked_at = $3 WHERE user_id = $1 AND revoked_at IS NULL AND id <> $2";
 
+const FORGET_CHALLENGES: &str = "DELETE FROM sign_in_challenge WHERE user_id = $1";
+
 /// A new session and its first refresh token.
 pub async fn start(
     core: &Core,
@@ -160,10 +162,11 @@ pub async fn end(core: &Core, session: Uuid, why: &str, request: &RequestInfo) -
     Ok(())
 }
 
-/// Ends a person's sessions but the one named, within the transaction that takes their reason away.
-/// Clear the cached principals after its commit.
+/// Ends a person's sessions but the one named, and sign-ins that wait for a second factor, within the
+/// transaction that takes their reason away. Clear the cached principals after its commit.
 pub async fn end_all(tx: &SystemTx, user: Uuid, but: Option<Uuid>, now: DateTime<Utc>) -> Result<()> {
     tx.execute(END_OTHERS, vec![user.into(), but.unwrap_or_default().into(), now.into()]).await?;
+    tx.execute(FORGET_CHALLENGES, vec![user.into()]).await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! How often a password may be guessed: failures are counted for each account at each address, each
+//! How often a password or a code may be guessed: failures are counted for each account at each address, each
 //! account, and each address (GCRA, ITU-T I.371). A right password costs nothing, and an address from
 //! which the account signed in before is not held back by what others try.
 
@@ -27,9 +27,26 @@ struct Rate {
     every: TimeDelta,
 }
 
-const ACCOUNT_AT_ADDRESS: Rate = Rate { burst: 10, every: TimeDelta::seconds(15) };
-const ACCOUNT: Rate = Rate { burst: 60, every: TimeDelta::seconds(5) };
-const ADDRESS: Rate = Rate { burst: 120, every: TimeDelta::seconds(2) };
+/// What is counted, and how much of it.
+#[derive(Clone, Copy)]
+struct Rates {
+    account_at_address: Rate,
+    account: Rate,
+    address: Rate,
+}
+
+const PASSWORDS: Rates = Rates {
+    account_at_address: Rate { burst: 10, every: TimeDelta::seconds(15) },
+    account: Rate { burst: 60, every: TimeDelta::seconds(5) },
+    address: Rate { burst: 120, every: TimeDelta::seconds(2) },
+};
+/// Six digits, three of which are right at a time: strangers who have the password find one in 500 days
+/// with a chance of a half.
+const CODES: Rates = Rates {
+    account_at_address: Rate { burst: 6, every: TimeDelta::minutes(5) },
+    account: Rate { burst: 30, every: TimeDelta::minutes(3) },
+    address: Rate { burst: 120, every: TimeDelta::seconds(10) },
+};
 
 type Account = [u8; 32];
 
@@ -45,6 +62,7 @@ pub struct SignInThrottle {
     /// When each bucket is full again.
     full_at: Cache<Key, DateTime<Utc>>,
     familiar: Cache<(Account, Option<IpAddr>), ()>,
+    rates: Rates,
     clock: Clock,
 }
 
@@ -57,8 +75,17 @@ pub struct Attempt {
 }
 
 impl SignInThrottle {
-    pub fn new(clock: &Clock) -> Self {
+    pub fn of_passwords(clock: &Clock) -> Self {
+        Self::new(PASSWORDS, clock)
+    }
+
+    pub fn of_codes(clock: &Clock) -> Self {
+        Self::new(CODES, clock)
+    }
+
+    fn new(rates: Rates, clock: &Clock) -> Self {
         Self {
+            rates,
             full_at: Cache::builder().max_capacity(MOST_BUCKETS).time_to_idle(FORGOTTEN_AFTER).build(),
             familiar: Cache::builder().max_capacity(MOST_FAMILIAR).time_to_idle(FAMILIAR_FOR).build(),
             clock: clock.clone(),
@@ -73,11 +100,11 @@ impl SignInThrottle {
         let place = (Sha256::digest(email.as_bytes()).into(), ip.map(network));
         let (account, address) = place;
         let mut asked = vec![
-            (Key::AccountAtAddress(account, address), ACCOUNT_AT_ADDRESS),
-            (Key::Address(address), ADDRESS),
+            (Key::AccountAtAddress(account, address), self.rates.account_at_address),
+            (Key::Address(address), self.rates.address),
         ];
         if self.familiar.get(&place).await.is_none() {
-            asked.push((Key::Account(account), ACCOUNT));
+            asked.push((Key::Account(account), self.rates.account));
         }
         let mut attempt = Attempt { throttle: self.clone(), taken: Vec::with_capacity(asked.len()), place };
         for (key, rate) in asked {
@@ -112,13 +139,13 @@ impl SignInThrottle {
 }
 
 impl Attempt {
-    /// The password was right.
+    /// The password or code was right.
     pub async fn succeeded(self) {
         self.throttle.familiar.insert(self.place, ()).await;
         self.give_back().await;
     }
 
-    /// The password was not looked at.
+    /// It was not looked at.
     pub async fn give_back(self) {
         for (key, rate) in self.taken {
             let entry = self.throttle.full_at.entry(key);
@@ -150,19 +177,19 @@ mod tests {
 
     fn throttle() -> (SignInThrottle, Clock) {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
-        (SignInThrottle::new(&clock), clock)
+        (SignInThrottle::of_passwords(&clock), clock)
     }
 
     #[tokio::test]
     async fn guesses_run_out_and_come_back() {
         let (throttle, clock) = throttle();
-        for _ in 0..ACCOUNT_AT_ADDRESS.burst {
+        for _ in 0..PASSWORDS.account_at_address.burst {
             let _guess = throttle.attempt("a", HOME).await.unwrap();
         }
         let Err(Error::RateLimited { retry_after, .. }) = throttle.attempt("a", HOME).await else {
             panic!("allowed");
         };
-        assert_eq!(retry_after, ACCOUNT_AT_ADDRESS.every.to_std().unwrap());
+        assert_eq!(retry_after, PASSWORDS.account_at_address.every.to_std().unwrap());
         assert!(throttle.attempt("b", HOME).await.is_ok());
         clock.advance(retry_after);
         assert!(throttle.attempt("a", HOME).await.is_ok());
@@ -172,9 +199,25 @@ mod tests {
     #[tokio::test]
     async fn a_right_password_costs_nothing() {
         let (throttle, _) = throttle();
-        for _ in 0..3 * ADDRESS.burst {
+        for _ in 0..3 * PASSWORDS.address.burst {
             throttle.attempt("a", HOME).await.unwrap().succeeded().await;
         }
+    }
+
+    #[tokio::test]
+    async fn codes_run_out_sooner_and_the_owner_is_not_locked_out() {
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let throttle = SignInThrottle::of_codes(&clock);
+        throttle.attempt("a", HOME).await.unwrap().succeeded().await;
+        let mut looked_at = 0;
+        for _ in 0..24 * 60 {
+            for n in 0..5 {
+                looked_at += i32::from(throttle.attempt("a", elsewhere(n)).await.is_ok());
+            }
+            clock.advance(Duration::from_secs(60));
+        }
+        assert!((400..=510).contains(&looked_at), "{looked_at} in a day");
+        assert!(throttle.attempt("a", HOME).await.is_ok());
     }
 
     #[tokio::test]
@@ -182,7 +225,7 @@ mod tests {
         let (throttle, _) = throttle();
         throttle.attempt("a", HOME).await.unwrap().succeeded().await;
         let mut refused = 0;
-        for n in 0..ACCOUNT.burst + 5 {
+        for n in 0..PASSWORDS.account.burst + 5 {
             let ip = elsewhere(u8::try_from(n / 5).unwrap());
             refused += i32::from(throttle.attempt("a", ip).await.is_err());
         }

@@ -26,6 +26,8 @@ use crate::identity::{memberships, team_members, verification_tokens};
 
 const FIND: &str =
     "SELECT * FROM team_invite WHERE token_hash = $1 AND status = 'PENDING' AND expires_at > $2";
+const FIND_FOR: &str = "SELECT * FROM team_invite WHERE email = $1 AND status = 'PENDING' AND expires_at > $2
+    ORDER BY created_at, id LIMIT 10";
 const ANSWER: &str = "UPDATE team_invite SET status = $3, accepted_by = $4, updated_at = $2,
     revision = revision + 1 WHERE token_hash = $1 AND status = 'PENDING' AND expires_at > $2 RETURNING *";
 const JOIN: &str = "UPDATE membership SET status = 'ACTIVE', role = $3, updated_at = $4,
@@ -127,6 +129,44 @@ pub async fn accept(core: &Core, accept: AcceptInvite, request: &RequestInfo) ->
     tx.commit().await?;
     core.principals.clear();
     view(core, invite, false).await
+}
+
+/// Accepts the oldest invitation of an address for somebody new, of whom it was proved elsewhere that the
+/// address is theirs. `None` when nobody with the right to do so invites them.
+pub(in crate::identity) async fn accept_verified(
+    core: &Core,
+    tx: &SystemTx,
+    email: &str,
+    name: Option<&str>,
+    request: &RequestInfo,
+) -> Result<Option<app_user::Model>> {
+    let now = core.clock.now();
+    for row in tx.query(FIND_FOR, vec![email.into(), now.into()]).await? {
+        let invite = Model::from_query_result(&row, "")?;
+        let Ok(inviter) = require_inviter(tx, &invite).await else { continue };
+        let new = NewUser {
+            email: email.to_owned(),
+            name: name.map(|name| name.chars().take(users::LONGEST_NAME).collect()),
+            password_hash: None,
+            tenant: invite.tenant_id,
+            platform_role: PlatformRole::Member,
+            vouched: Vouched::ByPlatform,
+        };
+        let (user, _) = users::find_or_create(core, tx.connection(), new).await?;
+        let status = InviteStatus::Accepted.to_value().into();
+        let values = vec![invite.token_hash.clone().into(), now.into(), status, user.id.into()];
+        if tx.query(ANSWER, values).await?.is_empty() {
+            return Err(INVITE_TOKEN.invalid());
+        }
+        join(core, tx, &invite, user.id).await?;
+        let teams = team_members::join_invited(core, tx, &invite, inviter, user.id).await?;
+        let joined = json!({ "status": InviteStatus::Accepted, "userId": user.id, "workspaceIds": teams });
+        let change = Change::of::<Entity>(invite.id).with(joined);
+        let entry = Entry::of_person(request, invite.tenant_id, user.id, change);
+        let _recorded = append(core, tx.connection(), entry).await?;
+        return Ok(Some(user));
+    }
+    Ok(None)
 }
 
 /// # Errors

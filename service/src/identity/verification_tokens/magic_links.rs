@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::{redeem, require_known, send_to};
+use super::{require_known, send_to};
 use crate::auth::opaque::VERIFICATION_TOKEN;
 use crate::auth::principal::RequestInfo;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::Result;
-use crate::identity::sessions::{self, TokensView, entrance};
+use crate::identity::sessions::{self, SignedIn};
 use crate::identity::users;
 
 #[derive(Deserialize, ToSchema, Validate)]
@@ -40,7 +40,7 @@ pub async fn request(core: &Core, request: RequestMagicLink) -> Result<()> {
     send_to(core, &request.email, Purpose::MagicLink).await
 }
 
-/// Opens a session. It does not verify the address: a password that somebody else chose would outlive
+/// Opens a session, or asks for the second factor: reading somebody's mail does not replace it. It does not verify the address: a password that somebody else chose would outlive
 /// the proof.
 ///
 /// # Errors
@@ -50,14 +50,10 @@ pub async fn sign_in(
     sign_in: SignInByMagicLink,
     device: Option<String>,
     request: &RequestInfo,
-) -> Result<TokensView> {
+) -> Result<SignedIn> {
     let SignInByMagicLink { token, tenant_id } = sign_in;
     let (hash, user) = require_known(core, &token, Purpose::MagicLink).await?;
     let user = users::by_id(core.db.system(Reason::SignIn).connection(), user).await?;
     let user = user.filter(|user| user.is_active).ok_or_else(|| VERIFICATION_TOKEN.invalid())?;
-    let tenant = entrance::open(core, request, &user, tenant_id).await?;
-    let tx = core.db.system(Reason::SignIn).begin().await?;
-    redeem(core, &tx, &hash, Purpose::MagicLink).await?;
-    tx.commit().await?;
-    sessions::start(core, user.id, tenant, device, request).await
+    sessions::go_on(core, &user, Some(&hash), tenant_id, device, request).await
 }

@@ -34,6 +34,10 @@ const PUT_OFF: &str = "UPDATE mail SET reason = $4, next_attempt_at = $5,
     updated_at = $3, revision = revision + 1 WHERE id = $1 AND revision = $2 AND status = 'QUEUED'";
 const FORGET: &str = "DELETE FROM mail WHERE id IN (SELECT id FROM mail WHERE created_at < $1
     OR (status = 'DROPPED' AND created_at < $2) LIMIT 1000)";
+const FORGET_CHALLENGES: &str = "DELETE FROM sign_in_challenge WHERE hash IN
+    (SELECT hash FROM sign_in_challenge WHERE expires_at < $1 LIMIT 1000)";
+const FORGET_REQUESTS: &str = "DELETE FROM oidc_request WHERE state_hash IN
+    (SELECT state_hash FROM oidc_request WHERE expires_at < $1 LIMIT 1000)";
 const FORGET_TOKENS: &str = "DELETE FROM verification_token WHERE hash IN
     (SELECT hash FROM verification_token WHERE expires_at < $1 LIMIT 1000)";
 
@@ -140,7 +144,9 @@ async fn forget(core: &Core, now: DateTime<Utc>) -> Result<()> {
     let tx = core.db.system(Reason::People).begin().await?;
     let old = now - TimeDelta::days(KEPT_DAYS);
     tx.execute(FORGET, vec![old.into(), (now - DROPPED_KEPT).into()]).await?;
-    tx.execute(FORGET_TOKENS, vec![(now - DROPPED_KEPT).into()]).await?;
+    for sql in [FORGET_TOKENS, FORGET_CHALLENGES, FORGET_REQUESTS] {
+        tx.execute(sql, vec![(now - DROPPED_KEPT).into()]).await?;
+    }
     tx.commit().await
 }
 

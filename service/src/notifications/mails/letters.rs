@@ -42,6 +42,14 @@ pub enum Letter<'a> {
     /// To the old address.
     EmailChanged,
     AccountDeleted,
+    SecondFactorEnabled,
+    SecondFactorDisabled,
+    AccountLinked {
+        provider: &'a str,
+    },
+    AccountUnlinked {
+        provider: &'a str,
+    },
 }
 
 impl Letter<'_> {
@@ -52,7 +60,13 @@ impl Letter<'_> {
             Self::MagicLink { .. } => MailKind::MagicLink,
             Self::ChangeEmail { .. } | Self::AddressInUse => MailKind::ChangeEmail,
             Self::TeamInvite { .. } => MailKind::TeamInvite,
-            Self::PasswordChanged | Self::EmailChanged | Self::AccountDeleted => MailKind::SecurityNotice,
+            Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::AccountDeleted
+            | Self::SecondFactorEnabled
+            | Self::SecondFactorDisabled
+            | Self::AccountLinked { .. }
+            | Self::AccountUnlinked { .. } => MailKind::SecurityNotice,
         }
     }
 
@@ -66,6 +80,10 @@ impl Letter<'_> {
             Self::PasswordChanged => "Your password was changed".to_owned(),
             Self::EmailChanged => "Your e-mail address was changed".to_owned(),
             Self::AccountDeleted => "Your account was deleted".to_owned(),
+            Self::SecondFactorEnabled => "Your account has a second factor".to_owned(),
+            Self::SecondFactorDisabled => "Your account has no second factor any more".to_owned(),
+            Self::AccountLinked { .. } => "Your account has another way to sign in".to_owned(),
+            Self::AccountUnlinked { .. } => "Your account has one way less to sign in".to_owned(),
         }
     }
 
@@ -120,6 +138,27 @@ impl Letter<'_> {
             Self::AccountDeleted => {
                 "Your account was deleted as you asked. Thank you for having been here.".to_owned()
             }
+            Self::SecondFactorEnabled => {
+                "From now on signing in takes a code of your authenticator as well. Keep the recovery codes \
+                 where you find them without it. If it was not you, tell your administrator at once."
+                    .to_owned()
+            }
+            Self::SecondFactorDisabled => format!(
+                "Signing in takes no code any more.\n\nIf it was not you, choose a new password at once:\n\n{}",
+                page(base, "forgot-password")
+            ),
+            Self::AccountLinked { provider } => format!(
+                "An account of {} now signs in as you. If it was not you, unlink it and choose a new \
+                 password at once:\n\n{}",
+                plain(provider),
+                page(base, "forgot-password")
+            ),
+            Self::AccountUnlinked { provider } => format!(
+                "An account of {} does not sign in as you any more. If it was not you, choose a new password \
+                 at once:\n\n{}",
+                plain(provider),
+                page(base, "forgot-password")
+            ),
         };
         SecretString::from(format!("Hello,\n\n{text}\n\nMission Control\n{base}\n"))
     }
