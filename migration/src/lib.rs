@@ -22,6 +22,8 @@ mod m20261125_000040_second_factors;
 mod m20261125_000041_accounts;
 mod m20261125_000042_tenant_domains;
 mod m20261125_000050_keys;
+mod m20261125_000051_quarantine;
+mod m20261125_000052_user_state;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -49,6 +51,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000041_accounts::Migration),
             Box::new(m20261125_000042_tenant_domains::Migration),
             Box::new(m20261125_000050_keys::Migration),
+            Box::new(m20261125_000051_quarantine::Migration),
+            Box::new(m20261125_000052_user_state::Migration),
         ]
     }
 }

@@ -8,6 +8,7 @@ use crate::auth::access_tokens::AccessTokens;
 use crate::auth::last_used::LastUsed;
 use crate::auth::passwords::Passwords;
 use crate::auth::principal::PrincipalCache;
+use crate::backup::Quarantine;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub targets: TargetCache,
     pub tools: ToolCache,
     pub engine: Engine,
+    /// Whether this is a restored copy that may do no work yet.
+    pub quarantine: Quarantine,
 }
 
 impl Deref for Core {
@@ -87,6 +90,8 @@ impl Core {
         let keys = MasterKeys::from_env_or_file(config.master_key.as_ref(), &config.master_key_file(), &ids)?;
         secrets::known::adopt(&db, &keys, &clock).await?;
         let access_tokens = crate::auth::signing::load(&db, &keys, &clock, &ids, &config).await?;
+        let quarantine = Quarantine::default();
+        quarantine.look(&db).await?;
         let parts = Parts {
             passwords: Passwords::new(ids.clone(), config.password_permits)?,
             sign_ins: SignInThrottle::of_passwords(&clock),
@@ -109,7 +114,9 @@ impl Core {
                 ids.clone(),
                 config.engine.clone(),
                 config.plans.clone(),
+                quarantine.clone(),
             ),
+            quarantine,
             config,
             clock,
             ids,

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod auth;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod core;

@@ -5,6 +5,7 @@
 mod support;
 
 mod agents;
+mod backup;
 mod docs;
 mod engine;
 mod governance;

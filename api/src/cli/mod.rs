@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. What it reads, it checks before anything starts.
 
+mod backup;
 mod demo;
 mod first_start;
 mod keys;
@@ -7,6 +8,7 @@ mod log;
 mod migrate;
 mod node;
 mod openapi;
+mod restore;
 mod serve;
 mod settings;
 mod shutdown;
@@ -44,6 +46,10 @@ enum Command {
     /// Rotate the keys of secrets and of access tokens, while servers serve.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Write a backup of the embedded database to a file, while it is served.
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the embedded database, or confirm that a restored copy may work.
+    Restore(restore::Arguments),
     /// Make a demo tenant, let an agent work, and serve.
     Demo(demo::Arguments),
 }
@@ -72,6 +78,8 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
         Command::Migrate => migrate::run(settings).await,
         Command::Openapi => openapi::run(),
         Command::Keys(keys) => keys::run(settings, keys).await,
+        Command::Backup(arguments) => backup::run(settings, arguments).await,
+        Command::Restore(arguments) => restore::run(settings, arguments).await,
         Command::Demo(arguments) => demo::run(settings, arguments).await,
     }
 }

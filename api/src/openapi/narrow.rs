@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
 use utoipa::openapi::{Components, RefOr, Schema, Type};
 
 /// Lists of what has no name.
-const NOT_SEARCHED: [&str; 13] = [
+const NOT_SEARCHED: &[&str] = &[
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -21,10 +21,11 @@ const NOT_SEARCHED: [&str; 13] = [
     "list_team_invites",
     "list_team_members",
     "list_tenant_domains",
+    "list_users",
 ];
 
 /// Lists of what has no metadata.
-const NOT_LABELLED: [&str; 13] = [
+const NOT_LABELLED: &[&str] = &[
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
@@ -38,10 +39,15 @@ const NOT_LABELLED: [&str; 13] = [
     "list_team_members",
     "list_tenant_domains",
     "list_tenants",
+    "list_users",
 ];
 
 /// Lists of what has no time of its last change, or is not sorted by it.
-const NOT_UPDATED: [&str; 3] = ["list_audit_logs", "list_task_runs", "list_team_activity_logs"];
+const NOT_UPDATED: &[&str] = &[
+    "list_audit_logs",
+    "list_task_runs",
+    "list_team_activity_logs",
+];
 
 /// In a query the brackets are around the name.
 const QUERY_NAME: &str = r"^[^\[\]]+$";

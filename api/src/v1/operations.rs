@@ -57,7 +57,8 @@ async fn get_livez(_public: Public) -> Answer {
 
 /// Can this server take requests?
 ///
-/// Checks the database, its schema, the engine and whether the server is shutting down; send requests elsewhere
+/// Checks the database, its schema, the engine, whether this is a restored copy that nobody has confirmed, and
+/// whether the server is shutting down; send requests elsewhere
 /// while this fails. Open to everybody; the causes name no host and no credential.
 #[utoipa::path(
     tag = "Operations",
@@ -72,6 +73,7 @@ async fn get_livez(_public: Public) -> Answer {
 async fn get_readyz(public: Public) -> Answer {
     let draining = public.gate().draining.is_cancelled();
     let engine = public.gate().core.engine.is_healthy();
+    let quarantined = public.gate().core.quarantine.is_on();
     let gate = public.gate().clone();
     let database = public.run(async move |core, _| Ok(gate.health.of(&core.db).await)).await?;
     let check = |name, ok: bool, cause| ReadyCheck { name, ok, cause: (!ok).then_some(cause) };
@@ -79,6 +81,11 @@ async fn get_readyz(public: Public) -> Answer {
         check("database", database.answers, "the database does not answer within 2 s"),
         check("schema", database.is_migrated, "the schema is not up to date, or cannot be read"),
         check("engine", engine, "the engine of this node does not reach the database"),
+        check(
+            "quarantine",
+            !quarantined,
+            "this is a restored copy: it does no work until `mission-control restore --confirm`",
+        ),
         check("serving", !draining, "the server is shutting down"),
     ];
     let ready = checks.iter().all(|check| check.ok);

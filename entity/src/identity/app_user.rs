@@ -27,6 +27,14 @@ pub struct Model {
     pub is_active: bool,
     pub password_hash: Option<String>,
     pub email_verified_at: Option<DateTimeUtc>,
+    /// Since when an administrator of the platform has barred the person.
+    pub deactivated_at: Option<DateTimeUtc>,
+    /// The version of the terms that the person accepted, and when.
+    pub terms_version: Option<String>,
+    pub terms_accepted_at: Option<DateTimeUtc>,
+    /// The same of the privacy notice.
+    pub privacy_version: Option<String>,
+    pub privacy_accepted_at: Option<DateTimeUtc>,
     pub revision: i64,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
@@ -36,3 +44,6 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+// People stand above tenants: no tenant's store reaches them.
+crate::scope::record!("user", scope: Id, deleted: None, metadata: None, name:);

@@ -142,6 +142,7 @@ permissions! {
     }
     platform "platform" {
         Tenants "tenants" PlatformAdmin "Create, read and change any tenant."
+        Users "users" PlatformAdmin "List, read, deactivate and reactivate people."
         Mails "mails" PlatformAdmin "List and read the mails of this installation."
     }
 }

@@ -34,6 +34,28 @@ pub struct DatabaseConfig {
     pub max_connections: u32,
 }
 
+impl DatabaseConfig {
+    /// An embedded database.
+    pub fn of_file(path: &Path) -> Self {
+        let url = format!("sqlite://{}", path.display());
+        Self { url: SecretString::from(url), max_connections: 1 }
+    }
+
+    /// The file of an embedded database, held as its server holds it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on PostgreSQL; [`Error::Internal`] while a server uses the file.
+    pub fn lock_file(&self) -> Result<(PathBuf, std::fs::File)> {
+        let Some(path) = self.url.expose_secret().strip_prefix("sqlite:") else {
+            let message = "PostgreSQL has its own tools for this: see docs/operating.md.";
+            return Err(Error::invalid("DATABASE_URL", "not_sqlite", message));
+        };
+        let path = file(Path::new(path.trim_start_matches("//")))?;
+        let lock = lock(&path)?;
+        Ok((path, lock))
+    }
+}
+
 impl Db {
     /// As the one server of a SQLite file, or as one of several of a PostgreSQL database.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self> {
@@ -43,6 +65,22 @@ impl Db {
     /// Beside the server of a SQLite file, which must exist: for a command that works on what is served.
     pub async fn connect_beside(config: &DatabaseConfig) -> Result<Self> {
         Self::open(config, Role::Beside).await
+    }
+
+    /// A copy that nobody serves, for reading only: it stays byte for byte what it is.
+    pub async fn open_copy(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.map_err(Error::internal)?);
+        let pools = Pools {
+            writer: connection.clone(),
+            reader: connection,
+            engine: None,
+            dialect: Dialect::Sqlite,
+            writes: AtomicU64::default(),
+            _lock: None,
+        };
+        Ok(Self { inner: Arc::new(pools) })
     }
 
     async fn open(config: &DatabaseConfig, role: Role) -> Result<Self> {
@@ -64,16 +102,7 @@ enum Role {
 }
 
 async fn sqlite(path: &Path, role: Role) -> Result<Db> {
-    let file = path.to_str().map(|text| text.split('?').next().unwrap_or(text)).unwrap_or_default();
-    if file.is_empty() || file.contains(":memory:") {
-        return Err(Error::internal(
-            "DATABASE_URL must name a SQLite file, such as sqlite://data/mission-control.db",
-        ));
-    }
-    let path = PathBuf::from(file);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(Error::internal)?;
-    }
+    let path = file(path)?;
     let lock = match role {
         Role::Server => Some(lock(&path)?),
         Role::Beside if path.exists() => None,
@@ -113,6 +142,21 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
             _lock: lock,
         }),
     })
+}
+
+/// The file that a URL names, in a folder that exists.
+fn file(path: &Path) -> Result<PathBuf> {
+    let file = path.to_str().map(|text| text.split('?').next().unwrap_or(text)).unwrap_or_default();
+    if file.is_empty() || file.contains(":memory:") {
+        return Err(Error::internal(
+            "DATABASE_URL must name a SQLite file, such as sqlite://data/mission-control.db",
+        ));
+    }
+    let path = PathBuf::from(file);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(Error::internal)?;
+    }
+    Ok(path)
 }
 
 /// Two servers on one file would each believe to be alone; the second is refused.

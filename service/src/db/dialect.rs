@@ -49,6 +49,14 @@ impl Dialect {
         }
     }
 
+    /// Writes a copy of one moment of the database to the file `$1`, where it can be a file.
+    pub(super) fn copy(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("VACUUM INTO $1"),
+            Self::Postgres => None,
+        }
+    }
+
     /// The database's clock as a statement with one column `now`, or `None` where it is this machine's.
     pub fn clock(self) -> Option<&'static str> {
         match self {

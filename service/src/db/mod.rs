@@ -2,6 +2,7 @@
 //! [`dialect`] (with [`rows`]) is the only file that knows which database it talks to.
 
 mod connect;
+mod copy;
 pub mod dialect;
 mod failure;
 mod migrate;

@@ -131,6 +131,7 @@ impl Dispatcher {
                 _ = poll.tick() => {}
             }
             if inner.claiming.load(Ordering::Relaxed)
+                && !inner.quarantine.is_on()
                 && let Err(cause) = self.fill().await
             {
                 tracing::warn!(%cause, "could not claim");

@@ -34,6 +34,7 @@ pub use dispatch::Running;
 pub use leases::Leases;
 pub use watch::{Seen, Subscription};
 
+use crate::backup::Quarantine;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::error::Result;
@@ -69,6 +70,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     settings: EngineSettings,
+    quarantine: Quarantine,
     /// This process, among all that ever held a lease.
     instance: Uuid,
     admission: Admission,
@@ -94,7 +96,14 @@ struct Inner {
 type BornReceiver = tokio::sync::mpsc::UnboundedReceiver<(task_run::Model, OwnedSemaphorePermit)>;
 
 impl Engine {
-    pub fn new(db: Db, clock: Clock, ids: Ids, settings: EngineSettings, plans: Plans) -> Self {
+    pub fn new(
+        db: Db,
+        clock: Clock,
+        ids: Ids,
+        settings: EngineSettings,
+        plans: Plans,
+        quarantine: Quarantine,
+    ) -> Self {
         let watch = Watch::default();
         let committer = Committer::start(&db, &clock, &watch);
         // Bounded by the slots: every message holds a permit.
@@ -103,6 +112,7 @@ impl Engine {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             instance: ids.next(),
             settings,
+            quarantine,
             admission: Admission::new(db, clock, plans),
             committer,
             leases: Leases::default(),
@@ -164,6 +174,7 @@ impl Engine {
 
     fn slot_for(&self, run: &task_run::Model) -> Option<OwnedSemaphorePermit> {
         let may = self.0.claiming.load(Ordering::Relaxed)
+            && !self.0.quarantine.is_on()
             && !self.0.backlog.load(Ordering::Relaxed)
             && run.available_at <= run.created_at;
         if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }

@@ -28,12 +28,13 @@ pub use chain::{data_hash, ip_hash, row_hash};
 pub use change::Change;
 pub use export::{AuditExport, AuditExportRow, export};
 pub use record::Recorded;
-pub(crate) use record::{Entry, append};
+pub(crate) use record::{Entry, Scribe, append};
 pub(crate) use refusals::failed_sign_in;
 pub use refusals::{Refusals, refused};
 pub use verifier::{Break, Fault, Link, Verifier};
 pub use verify::{
     AuditCheckpoint, AuditVerification, CheckpointVerdict, VerifyAuditLogs, take_checkpoint, verify,
+    verify_stored,
 };
 
 /// A change that was made, or a call that was refused.

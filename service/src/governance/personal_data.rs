@@ -60,6 +60,8 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("image", Personal),
             ("platform_role", Nothing),
             ("password_hash", Secret),
+            ("terms_version", Personal),
+            ("privacy_version", Personal),
         ],
     ),
     (

@@ -3,7 +3,8 @@
 //! Invariants: only the person themselves, signed in, and for what cannot be undone with their password;
 //! a tenant keeps an active owner, and the platform an administrator, also when people leave.
 
-mod departure;
+mod consents;
+pub(super) mod departure;
 mod devices;
 mod export;
 
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::notifications::mails::{self, Letter};
 
+pub use consents::{AcceptDocument, ConsentDocument, ConsentView, ConsentsView, accept};
 pub use departure::{DeleteMe, delete};
 pub use devices::{MySessionPage, MySessionView, end_session, list_sessions};
 pub use export::{MyDataView, MyKeyView, export};
@@ -51,6 +53,7 @@ pub struct MeView {
     #[schema(required)]
     pub tenant_id: Option<Uuid>,
     pub platform_role: PlatformRole,
+    pub consents: ConsentsView,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -68,6 +71,11 @@ impl From<Model> for MeView {
             is_active: _,
             password_hash: _,
             email_verified_at,
+            deactivated_at: _,
+            terms_version,
+            terms_accepted_at,
+            privacy_version,
+            privacy_accepted_at,
             revision,
             created_at,
             updated_at,
@@ -80,6 +88,10 @@ impl From<Model> for MeView {
             image,
             tenant_id,
             platform_role,
+            consents: ConsentsView {
+                terms: ConsentView::of(terms_version, terms_accepted_at),
+                privacy: ConsentView::of(privacy_version, privacy_accepted_at),
+            },
             revision,
             created_at,
             updated_at,

@@ -15,7 +15,7 @@ pub mod tenant_domains;
 pub mod tenant_limits;
 pub mod tenant_sign_in;
 pub mod tenants;
-pub(crate) mod users;
+pub mod users;
 pub mod verification_tokens;
 pub mod whoami;
 pub mod workspaces;

@@ -151,7 +151,7 @@ pub(super) async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Re
 }
 
 /// A platform administrator's context in the tenant they name, where they have no role of their own.
-fn within(ctx: &Ctx, tenant: Uuid) -> Ctx {
+pub(super) fn within(ctx: &Ctx, tenant: Uuid) -> Ctx {
     let rights = Rights { role: None, ..ctx.rights.clone() };
     Ctx { tenant, rights, ..ctx.clone() }
 }

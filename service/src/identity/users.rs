@@ -4,6 +4,9 @@
 //! because an administrator of that tenant chose their password.
 #![expect(clippy::disallowed_methods, reason = "people belong to no tenant")]
 
+mod activity;
+mod directory;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +24,18 @@ use crate::core::Core;
 use crate::ctx::{Actor, Ctx};
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
+
+pub use activity::{deactivate, reactivate};
+pub use directory::{UserFilter, UserPage, UserView, get, list};
+
+/// Where the address of a person ends who deleted themselves, or whom a tenant erased.
+pub(super) const DELETED: &str = "@deleted.invalid";
+const ERASED: &str = "@invalid";
+
+/// Nobody any more.
+fn is_gone(user: &Model) -> bool {
+    user.email.ends_with(DELETED) || user.email.ends_with(ERASED)
+}
 
 /// How e-mails are stored and compared.
 pub fn fold_email(email: &str) -> String {
@@ -92,6 +107,11 @@ pub async fn find_or_create(
         platform_role,
         is_active: true,
         password_hash,
+        deactivated_at: None,
+        terms_version: None,
+        terms_accepted_at: None,
+        privacy_version: None,
+        privacy_accepted_at: None,
         email_verified_at: (vouched == Vouched::ByPlatform).then_some(now),
         revision: 1,
         created_at: now,

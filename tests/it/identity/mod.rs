@@ -9,5 +9,6 @@ mod team_members;
 mod tenant_domains;
 mod tenant_limits;
 mod tenants;
+mod users;
 mod verification_tokens;
 mod workspaces;

@@ -132,6 +132,9 @@ fn identity() -> Vec<Case> {
         case("change_my_password", &[])
             .with(json!({ "currentPassword": "@password", "newPassword": "@password" }))
             .takes(Takes::Person),
+        case("accept_document", &[])
+            .with(json!({ "document": "TERMS", "version": "v-#" }))
+            .takes(Takes::Person),
         case("delete_me", &[]).with(json!({ "password": "not the password" })).takes(Takes::Nothing),
         case("export_my_data", &[]).takes(Takes::Person),
         case("list_my_sessions", &[]).takes(Takes::Person),
@@ -164,6 +167,10 @@ fn identity() -> Vec<Case> {
         case("create_tenant", &[]).with(tenant),
         of("get_tenant", "@tenant"),
         of("update_tenant", "@tenant").with(json!({ "name": "Tenant #" })),
+        case("list_users", &[("cursor", "@cursor")]),
+        of("get_user", "@user"),
+        of("deactivate_user", "@new:person"),
+        of("reactivate_user", "@new:barred"),
         case("list_memberships", &[("cursor", "@cursor")]),
         case("create_membership", &[]).with(person).takes(Takes::Cover),
         of("get_membership", "@membership"),

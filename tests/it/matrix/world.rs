@@ -12,7 +12,7 @@ use crate::support::second_factors::{self, Authenticator};
 use crate::support::{App, Client, PASSWORD, accounts, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: [&str; 48] = [
+pub const KINDS: &[&str] = &[
     "tenant",
     "email",
     "password",
@@ -59,6 +59,8 @@ pub const KINDS: [&str; 48] = [
     "placed-run",
     "placed-key",
     "user",
+    "person",
+    "barred",
     "audit",
     "privacy",
 ];
@@ -174,6 +176,16 @@ impl<'a> World<'a> {
                 text(&all.find(|row| row["tenant"]["id"] == self.tenant).unwrap()["id"])
             }
             "user" => text(&self.owner.get("/v1/whoami").await.expect(200)["user"]["id"]),
+            "person" | "barred" => {
+                let email = format!("{name}@example.com");
+                let person = people::member(self.app, self.owner, &email, "VIEWER").await;
+                let id = text(&person.get("/v1/whoami").await.expect(200)["user"]["id"]);
+                if kind == "barred" {
+                    let path = format!("/v1/users/{id}/deactivate");
+                    self.app.admin.post(&path, Value::Null).await.expect(200);
+                }
+                id
+            }
             "privacy" => {
                 let body = json!({ "kind": "EXPORT", "userId": self.kept("user").await });
                 self.create("/v1/privacy-requests", body).await

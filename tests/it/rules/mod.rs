@@ -8,6 +8,7 @@ mod personal_data;
 mod places;
 mod schema;
 mod sealed;
+mod settings;
 mod sources;
 
 use std::path::{Path, PathBuf};

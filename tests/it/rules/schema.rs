@@ -13,13 +13,14 @@ use secrecy::ExposeSecret as _;
 use crate::support::{Backend, fresh};
 
 /// Tables of the platform itself, whose rows belong to no tenant.
-const PLATFORM: [&str; 15] = [
+const PLATFORM: &[&str] = &[
     "account",
     "app_user",
     "engine_node",
     "mail",
     "master_key",
     "oidc_request",
+    "quarantine",
     "recovery_code",
     "refresh_token",
     "seaql_migrations",
@@ -103,7 +104,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     }
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
-        governance: audit_chain audit_log idempotency_record privacy_request retention_policy;
+        governance: audit_chain audit_log idempotency_record privacy_request quarantine retention_policy;
         identity: account api_key app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain verification_token workspace;
         integrations: integration;
         notifications: mail;

@@ -2,7 +2,9 @@
 
 use actix_web::{delete, get, patch, post};
 use service::crud::Paging;
-use service::identity::me::{self, ChangePassword, DeleteMe, MeView, MyDataView, MySessionPage, UpdateMe};
+use service::identity::me::{
+    self, AcceptDocument, ChangePassword, DeleteMe, MeView, MyDataView, MySessionPage, UpdateMe,
+};
 use service::identity::memberships::{self, MyMembershipPage, MyMembershipView};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -15,6 +17,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get_me)
         .service(update_me)
         .service(change_my_password)
+        .service(accept_document)
         .service(delete_me)
         .service(export_my_data)
         .service(list_my_sessions)
@@ -74,6 +77,23 @@ async fn update_me(
 async fn change_my_password(caller: Authenticated, Json(change): Json<ChangePassword>) -> Answer {
     caller.run(async move |ctx, _| me::change_password(&ctx, change).await).await?;
     answer::no_content()
+}
+
+/// Agree to the terms or the privacy notice
+///
+/// Writes down which version was accepted, and when; `consents` of my account shows it. The same version again
+/// changes nothing. Every signed-in person may; an API key may not.
+#[utoipa::path(
+    tag = "Account",
+    operation_id = "accept_document",
+    request_body(content = AcceptDocument, example = json!({"document": "TERMS", "version": "2026-11"})),
+    responses((status = 200, description = "My account.", body = MeView, headers(("ETag" = String, description = "Its revision.")))),
+    extensions(("x-permission" = json!("authenticated"))),
+)]
+#[post("/v1/me/consents")]
+async fn accept_document(caller: Authenticated, Json(accept): Json<AcceptDocument>) -> Answer {
+    let view = caller.run(async move |ctx, _| me::accept(&ctx, accept).await).await?;
+    answer::tagged(&view, view.revision)
 }
 
 /// Delete my account

@@ -14,6 +14,7 @@ mod tenant_domains;
 mod tenant_limits;
 mod tenant_sign_in;
 mod tenants;
+mod users;
 mod verification_tokens;
 mod whoami;
 mod workspaces;
@@ -34,6 +35,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(tenant_sign_in::routes)
         .configure(tenant_domains::routes)
         .configure(tenants::routes)
+        .configure(users::routes)
         .configure(memberships::routes)
         .configure(team_invites::routes)
         .configure(workspaces::routes)

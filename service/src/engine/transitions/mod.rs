@@ -12,7 +12,9 @@ mod start;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Written, write};
-pub use recover::{BATCH, expire_leases, expire_queue, expire_waits, force_cancels, release_node};
+pub use recover::{
+    BATCH, expire_leases, expire_queue, expire_waits, force_cancels, raise_fences, release_node,
+};
 pub use request::{
     CancelOutcome, cancel, close_questions, is_decided, lock, reopen_questions, retry, satisfy_if_answered,
 };

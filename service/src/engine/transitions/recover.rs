@@ -120,6 +120,26 @@ pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
     changed(tx, &sql, vec![now.into()], now).await
 }
 
+/// Of the runs behind `last` a batch gets this fence, which no executor has, and loses its leases. Answers with
+/// the last of them, until there is none.
+pub async fn raise_fences(
+    tx: &SystemTx,
+    last: (Uuid, Uuid),
+    fence: i64,
+    now: DateTime<Utc>,
+) -> Result<Option<(Uuid, Uuid)>, DbErr> {
+    let sql = format!(
+        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run WHERE (tenant_id, id) > ($1, $2) \
+         ORDER BY tenant_id, id LIMIT {BATCH}) \
+         UPDATE task_run SET fence = CASE WHEN fence < $3 THEN $3 ELSE fence END, \
+         lease_expires_at = CASE WHEN lease_expires_at IS NULL THEN lease_expires_at ELSE $4 END \
+         WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING tenant_id, id"
+    );
+    let rows = tx.query(&sql, vec![last.0.into(), last.1.into(), fence.into(), now.into()]).await?;
+    let ids = rows.iter().map(|row| Ok((row.try_get("", "tenant_id")?, row.try_get("", "id")?)));
+    Ok(ids.collect::<Result<Vec<_>, DbErr>>()?.into_iter().max())
+}
+
 async fn changed(
     tx: &SystemTx,
     sql: &str,

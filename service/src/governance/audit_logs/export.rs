@@ -123,11 +123,11 @@ pub async fn export(
 ) -> Result<impl Stream<Item = Result<AuditExportRow>> + Send> {
     let limit = export.limit.unwrap_or(MOST);
     let start = export.after.unwrap_or(0);
-    let last = ends(&ctx).await?.end.number;
+    let last = ends(&ctx.db()).await?.end.number;
     Ok(try_stream! {
         let (mut after, mut left) = (start, limit);
         while left > 0 && after < last {
-            let rows = batch(&ctx, after, last, left.min(BATCH)).await?;
+            let rows = batch(&ctx.db(), after, last, left.min(BATCH)).await?;
             if rows.is_empty() {
                 return;
             }

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use super::Change;
 use super::chain::{self, SALT_BYTES};
 use crate::auth::principal::RequestInfo;
+use crate::clock::Clock;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx};
-use crate::db::{Reason, TenantTx};
+use crate::db::{Dialect, Reason, TenantTx};
 use crate::error::{Error, Result};
+use crate::ids::Ids;
 
 /// Proof that a transaction holds the audit row of what it does. Without one, a tenant-scoped
 /// transaction does not commit.
@@ -112,25 +114,36 @@ pub(crate) async fn append(
     transaction: &impl ConnectionTrait,
     entry: Entry,
 ) -> Result<Recorded> {
-    let (number, previous) = end_of_chain(core, transaction, entry.tenant).await?;
-    let row = row(core, entry, number + 1, &previous)?;
-    let Model { tenant_id, number, hash, .. } = &row;
-    let moved = "UPDATE audit_chain SET number = $2, hash = $3 WHERE tenant_id = $1";
-    execute(transaction, moved, vec![(*tenant_id).into(), (*number).into(), hash.clone().into()]).await?;
-    insert(transaction, row).await?;
-    Ok(Recorded(()))
+    let scribe = Scribe { dialect: core.db.dialect(), clock: &core.clock, ids: &core.ids };
+    scribe.append(transaction, entry).await
+}
+
+/// What writing a row takes; commands have no running node.
+pub(crate) struct Scribe<'a> {
+    pub dialect: Dialect,
+    pub clock: &'a Clock,
+    pub ids: &'a Ids,
+}
+
+impl Scribe<'_> {
+    pub async fn append(&self, transaction: &impl ConnectionTrait, entry: Entry) -> Result<Recorded> {
+        let (number, previous) = end_of_chain(self.dialect, transaction, entry.tenant).await?;
+        let row = row(self, entry, number + 1, &previous)?;
+        let Model { tenant_id, number, hash, .. } = &row;
+        let moved = "UPDATE audit_chain SET number = $2, hash = $3 WHERE tenant_id = $1";
+        execute(transaction, moved, vec![(*tenant_id).into(), (*number).into(), hash.clone().into()]).await?;
+        insert(transaction, row).await?;
+        Ok(Recorded(()))
+    }
 }
 
 /// The number and hash of the last row, locked until the transaction ends.
 async fn end_of_chain(
-    core: &Core,
+    dialect: Dialect,
     transaction: &impl ConnectionTrait,
     tenant: Uuid,
 ) -> Result<(i64, Vec<u8>)> {
-    let lock = format!(
-        "SELECT number, hash FROM audit_chain WHERE tenant_id = $1{}",
-        core.db.dialect().for_update()
-    );
+    let lock = format!("SELECT number, hash FROM audit_chain WHERE tenant_id = $1{}", dialect.for_update());
     for _ in 0..2 {
         let found = transaction.query_one_raw(statement(transaction, &lock, vec![tenant.into()])).await?;
         if let Some(end) = found {
@@ -144,19 +157,19 @@ async fn end_of_chain(
     Err(Error::internal("an audit chain is gone after its beginning"))
 }
 
-fn row(core: &Core, entry: Entry, number: i64, previous: &[u8]) -> Result<Model> {
+fn row(scribe: &Scribe<'_>, entry: Entry, number: i64, previous: &[u8]) -> Result<Model> {
     let Entry { tenant, actor, user, action, code, request_id, ip, change } = entry;
     let Change { resource, id: resource_id, old, new } = change;
     let (mut ip_salt, mut data_salt) = ([0; SALT_BYTES], [0; SALT_BYTES]);
-    core.ids.fill(&mut ip_salt);
-    core.ids.fill(&mut data_salt);
+    scribe.ids.fill(&mut ip_salt);
+    scribe.ids.fill(&mut data_salt);
     let ip = ip.map(|ip| ip.to_string());
     let (old, new) = (old.map(|old| old.to_string()), new.map(|new| new.to_string()));
     let ip_hash = chain::ip_hash(&ip_salt, ip.as_deref());
     let data_hash = chain::data_hash(&data_salt, old.as_deref(), new.as_deref());
     let mut row = Model {
         tenant_id: tenant,
-        id: core.ids.next(),
+        id: scribe.ids.next(),
         number,
         actor,
         user_id: user,
@@ -173,7 +186,7 @@ fn row(core: &Core, entry: Entry, number: i64, previous: &[u8]) -> Result<Model>
         new_data: new,
         detail_hash: [ip_hash, data_hash].concat(),
         hash: Vec::new(),
-        created_at: core.clock.now(),
+        created_at: scribe.clock.now(),
     };
     row.hash = chain::row_hash(previous, &row).to_vec();
     Ok(row)

@@ -1,5 +1,7 @@
 //! Verification of the stored chain, in batches, so that memory does not grow with its length.
 
+use std::collections::VecDeque;
+
 use entity::governance::{audit_chain, audit_log};
 use sea_orm::{ColumnTrait as _, Order};
 use serde::{Deserialize, Serialize};
@@ -9,9 +11,12 @@ use super::chain::{self, hex};
 use super::checkpoint::{self, LONGEST};
 use super::verifier::{Break, Link, Verifier};
 use crate::ctx::Ctx;
+use crate::db::TenantDb;
 use crate::error::{Error, Result};
 
-const BATCH: u64 = 2_000;
+const BATCH: u64 = 1_000;
+/// Batches that are read at once.
+const READ_AHEAD: usize = 3;
 /// Rows of one call: some seconds.
 const MOST: u64 = 1_000_000;
 
@@ -73,7 +78,7 @@ pub async fn verify(ctx: &Ctx, verify: VerifyAuditLogs) -> Result<AuditVerificat
     let VerifyAuditLogs { after, limit, checkpoint } = verify;
     let limit = limit.unwrap_or(MOST);
     let kept = checkpoint.map(|text| checkpoint::open(ctx, &text)).transpose()?;
-    let ends = ends(ctx).await?;
+    let ends = ends(&ctx.db()).await?;
     let start = start(ctx, &ends, after).await?;
     let mut verifier = Verifier::new(start.clone(), kept.clone().filter(|kept| kept.number > start.number));
     let last = ends.end.number.min(start.number.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX)));
@@ -110,9 +115,9 @@ pub(super) struct Ends {
     pub end: Link,
 }
 
-pub(super) async fn ends(ctx: &Ctx) -> Result<Ends> {
+pub(super) async fn ends(db: &TenantDb) -> Result<Ends> {
     let before_all = || Link { number: 0, hash: chain::START.to_vec() };
-    Ok(match ctx.db().get::<audit_chain::Entity>(ctx.tenant).await? {
+    Ok(match db.get::<audit_chain::Entity>(db.tenant()).await? {
         None => Ends { anchor: before_all(), end: before_all() },
         Some(audit_chain::Model { tenant_id: _, number, hash, anchor_number, anchor_hash }) => {
             Ends { anchor: Link { number: anchor_number, hash: anchor_hash }, end: Link { number, hash } }
@@ -131,26 +136,50 @@ async fn start(ctx: &Ctx, ends: &Ends, after: Option<i64>) -> Result<Link> {
     Ok(Link { number: row.number, hash: row.hash })
 }
 
-/// Hashes one batch while the next one is read.
-async fn walk(ctx: &Ctx, verifier: &mut Verifier, last: i64) -> Result<Option<Break>> {
-    let read = |after: i64| {
-        let ctx = ctx.clone();
-        tokio::spawn(async move { batch(&ctx, after, last, BATCH).await })
-    };
-    let mut next = read(verifier.at().number);
+/// The whole of a stored chain: how many rows fit, and where it breaks.
+pub async fn verify_stored(db: &TenantDb) -> Result<(u64, Option<Break>)> {
+    let ends = ends(db).await?;
+    let mut verifier = Verifier::new(ends.anchor.clone(), None);
     loop {
-        let rows = next.await.map_err(Error::internal)??;
-        let Some(end) = rows.last() else { return Ok(None) };
-        next = read(end.number);
+        let rows = batch(db, verifier.at().number, i64::MAX, BATCH).await?;
+        if rows.is_empty() {
+            return Ok((verifier.rows, verifier.end(&ends.end).err()));
+        }
         if let Err(broken) = rows.iter().try_for_each(|row| verifier.step(row)) {
-            return Ok(Some(broken));
+            return Ok((verifier.rows, Some(broken)));
         }
     }
 }
 
+/// Hashes one batch while the next ones are read, each by its numbers, on connections of their own.
+async fn walk(ctx: &Ctx, verifier: &mut Verifier, last: i64) -> Result<Option<Break>> {
+    let mut ranges = ranges(verifier.at().number, last);
+    let read = |(after, to): (i64, i64)| {
+        let ctx = ctx.clone();
+        tokio::spawn(async move { batch(&ctx.db(), after, to, BATCH).await })
+    };
+    let mut reads: VecDeque<_> = ranges.by_ref().take(READ_AHEAD).map(read).collect();
+    while let Some(next) = reads.pop_front() {
+        let rows = next.await.map_err(Error::internal)??;
+        reads.extend(ranges.next().map(read));
+        // Rows that are missing are noticed at the next one, or at the end.
+        if let Err(broken) = rows.iter().try_for_each(|row| verifier.step(row)) {
+            return Ok(Some(broken));
+        }
+    }
+    Ok(None)
+}
+
+/// The numbers behind `after` up to `last` in steps of a batch: behind the first, up to the second.
+fn ranges(after: i64, last: i64) -> impl Iterator<Item = (i64, i64)> {
+    let step = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    std::iter::successors(Some(after), move |from| from.checked_add(step))
+        .take_while(move |from| *from < last)
+        .map(move |from| (from, from.saturating_add(step).min(last)))
+}
+
 /// The rows behind `after`, up to `last`, in the order of their numbers.
-pub(super) async fn batch(ctx: &Ctx, after: i64, last: i64, most: u64) -> Result<Vec<audit_log::Model>> {
-    let db = ctx.db();
+pub(super) async fn batch(db: &TenantDb, after: i64, last: i64, most: u64) -> Result<Vec<audit_log::Model>> {
     let rows = db
         .find::<audit_log::Entity>()
         .filter(audit_log::Column::Number.gt(after))
@@ -171,7 +200,7 @@ pub struct AuditCheckpoint {
 }
 
 pub async fn take_checkpoint(ctx: &Ctx) -> Result<AuditCheckpoint> {
-    let end = ends(ctx).await?.end;
+    let end = ends(&ctx.db()).await?.end;
     let checkpoint = checkpoint::seal(ctx, &end)?;
     debug_assert!(checkpoint.len() <= LONGEST);
     Ok(AuditCheckpoint { checkpoint, number: end.number, hash: hex(&end.hash) })

@@ -38,7 +38,8 @@ const FORGET_SESSIONS: &str = "DELETE FROM session WHERE tenant_id = $1 AND user
 const FORGET_INVITES: &str = "DELETE FROM team_invite WHERE tenant_id = $1 AND email = $2";
 /// The account itself, where the person belongs nowhere any more and this tenant made it.
 const FORGET_ACCOUNT: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, password_hash = NULL, \
-     email_verified_at = NULL, is_active = $4, updated_at = $5 \
+     email_verified_at = NULL, terms_version = NULL, terms_accepted_at = NULL, privacy_version = NULL, \
+     privacy_accepted_at = NULL, deactivated_at = NULL, is_active = $4, updated_at = $5 \
      WHERE tenant_id = $1 AND id = $2 AND platform_role = 'MEMBER' \
      AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.user_id = app_user.id)";
 const FORGET_MAILED_TOKENS: &str = "DELETE FROM verification_token WHERE user_id IN \

@@ -1,14 +1,16 @@
 //! From an audit row to a sentence.
 
 /// The first words of operations, and what one says of them.
-const VERBS: [(&str, &str); 27] = [
+const VERBS: [(&str, &str); 30] = [
     ("accept", "accepted"),
     ("activate", "activated"),
     ("apply", "applied"),
     ("archive", "archived"),
     ("cancel", "cancelled"),
     ("close", "closed"),
+    ("confirm", "confirmed"),
     ("create", "created"),
+    ("deactivate", "deactivated"),
     ("decide", "decided"),
     ("decline", "declined"),
     ("delete", "deleted"),
@@ -16,6 +18,7 @@ const VERBS: [(&str, &str); 27] = [
     ("link", "linked"),
     ("pause", "paused"),
     ("put", "set"),
+    ("reactivate", "reactivated"),
     ("replay", "replayed"),
     ("release", "released from"),
     ("resend", "sent again"),

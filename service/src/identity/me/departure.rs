@@ -1,6 +1,7 @@
 //! Leaving for good. The row of the person stays, because others refer to it; what tells who they were
 //! does not.
 
+use chrono::{DateTime, Utc};
 use entity::identity::app_user::PlatformRole;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -16,13 +17,10 @@ use crate::governance::audit_logs::Change;
 use crate::identity::{second_factors, users};
 use crate::notifications::mails::{self, Letter};
 
-/// The tenants of the person, locked in one order against other changes of their owners.
-const TENANTS: &str =
-    "SELECT id FROM tenant WHERE id IN (SELECT tenant_id FROM membership WHERE user_id = $1)
-    ORDER BY id";
 const ORPHANED: &str = "SELECT m.tenant_id FROM membership m WHERE m.user_id = $1 AND m.role = 'OWNER'
-    AND m.status = 'ACTIVE' AND NOT EXISTS (SELECT 1 FROM membership o WHERE o.tenant_id = m.tenant_id
-    AND o.user_id <> $1 AND o.role = 'OWNER' AND o.status = 'ACTIVE') LIMIT 1";
+    AND m.status = 'ACTIVE' AND NOT EXISTS (SELECT 1 FROM membership o JOIN app_user u ON u.id = o.user_id
+    WHERE o.tenant_id = m.tenant_id AND o.user_id <> $1 AND o.role = 'OWNER' AND o.status = 'ACTIVE'
+    AND u.is_active) LIMIT 1";
 const OTHER_ADMINS: &str = "SELECT id FROM app_user WHERE platform_role = 'ADMIN' AND id <> $1 AND is_active
     LIMIT 1";
 
@@ -30,20 +28,21 @@ const OTHER_ADMINS: &str = "SELECT id FROM app_user WHERE platform_role = 'ADMIN
 const ENDED: [&str; 3] = [
     "UPDATE api_key SET revoked_at = $2, updated_at = $2, revision = revision + 1
         WHERE created_by = $1 AND revoked_at IS NULL",
-    "UPDATE session SET revoked_at = COALESCE(revoked_at, $2), device = NULL, ip = NULL WHERE user_id = $1",
+    "UPDATE session SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
     "UPDATE team_invite SET status = 'REVOKED', updated_at = $2, revision = revision + 1
         WHERE invited_by = $1 AND status = 'PENDING'",
 ];
 const GONE: [&str; 4] = [
-    "DELETE FROM verification_token WHERE user_id = $1",
     "DELETE FROM account WHERE user_id = $1",
     "DELETE FROM oidc_request WHERE user_id = $1",
+    "UPDATE session SET device = NULL, ip = NULL WHERE user_id = $1",
     "DELETE FROM membership WHERE user_id = $1",
 ];
 /// What was sent to the address, and who invited it.
 const SENT: [&str; 2] = ["DELETE FROM mail WHERE recipient = $1", "DELETE FROM team_invite WHERE email = $1"];
 const FORGET: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, tenant_id = NULL,
-    password_hash = NULL, email_verified_at = NULL, is_active = $4, platform_role = 'MEMBER', updated_at = $2,
+    password_hash = NULL, email_verified_at = NULL, terms_version = NULL, terms_accepted_at = NULL,
+    privacy_version = NULL, privacy_accepted_at = NULL, deactivated_at = NULL, is_active = $4, platform_role = 'MEMBER', updated_at = $2,
     revision = revision + 1 WHERE id = $1";
 
 #[derive(Deserialize, ToSchema, Validate)]
@@ -64,13 +63,8 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
     users::require_password(core, &user, delete.password, "/password").await?;
     let now = core.clock.now();
     let tx = core.db.system(Reason::People).begin().await?;
-    tx.lock("people leave").await?;
-    let locked = format!("{TENANTS}{}", tx.dialect().for_update());
-    let mut tenants = Vec::new();
-    for row in tx.query(&locked, vec![user.id.into()]).await? {
-        tenants.push(row.try_get::<Uuid>("", "id")?);
-    }
-    if has_rows(&tx, ORPHANED, user.id).await? {
+    let mut tenants = lock_tenants(&tx, user.id).await?;
+    if is_last_owner(&tx, user.id).await? {
         let message = "You are the last owner of a tenant: make somebody else one first.";
         return Err(Error::conflict("last_owner", message));
     }
@@ -78,9 +72,7 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
         let message = "You are the last administrator of the platform.";
         return Err(Error::conflict("last_platform_admin", message));
     }
-    for sql in ENDED {
-        tx.execute(sql, vec![user.id.into(), now.into()]).await?;
-    }
+    end_credentials(&tx, user.id, now).await?;
     for sql in GONE {
         tx.execute(sql, vec![user.id.into()]).await?;
     }
@@ -89,7 +81,7 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
         tx.execute(sql, vec![user.email.as_str().into()]).await?;
     }
     mails::queue(core, tx.connection(), &user.email, &Letter::AccountDeleted).await?;
-    let nobody = format!("deleted-{}@deleted.invalid", user.id.simple());
+    let nobody = format!("deleted-{}{}", user.id.simple(), users::DELETED);
     tx.execute(FORGET, vec![user.id.into(), now.into(), nobody.into(), false.into()]).await?;
     if !tenants.contains(&ctx.tenant) {
         tenants.push(ctx.tenant);
@@ -102,6 +94,38 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
     }
     tx.commit().await?;
     core.principals.clear();
+    Ok(())
+}
+
+/// The tenants of the person, locked in one order against other changes of their owners.
+pub(in crate::identity) async fn lock_tenants(tx: &SystemTx, user: Uuid) -> Result<Vec<Uuid>> {
+    tx.lock("people leave").await?;
+    let locked = format!(
+        "SELECT id FROM tenant WHERE id IN (SELECT tenant_id FROM membership WHERE user_id = $1) ORDER BY id{}",
+        tx.dialect().for_update()
+    );
+    let mut tenants = Vec::new();
+    for row in tx.query(&locked, vec![user.into()]).await? {
+        tenants.push(row.try_get::<Uuid>("", "id")?);
+    }
+    Ok(tenants)
+}
+
+/// Whether a tenant would be left without an owner who may act.
+pub(in crate::identity) async fn is_last_owner(tx: &SystemTx, user: Uuid) -> Result<bool> {
+    has_rows(tx, ORPHANED, user).await
+}
+
+/// The person's keys, sessions and invitations end.
+pub(in crate::identity) async fn end_credentials(
+    tx: &SystemTx,
+    user: Uuid,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for sql in ENDED {
+        tx.execute(sql, vec![user.into(), now.into()]).await?;
+    }
+    tx.execute("DELETE FROM verification_token WHERE user_id = $1", vec![user.into()]).await?;
     Ok(())
 }
 

@@ -113,14 +113,10 @@ fn is_active_owner(row: &Model) -> bool {
 }
 
 async fn require_another_owner(tx: &TenantTx, id: Uuid) -> Result<()> {
-    let others = tx
-        .find::<Entity>()
-        .filter(Column::Role.eq(Role::Owner))
-        .filter(Column::Status.eq(MembershipStatus::Active))
-        .filter(Column::Id.ne(id))
-        .count(1)
-        .await?;
-    if others > 0 {
+    // One who is deactivated cannot act for the tenant.
+    let sql = "SELECT m.id FROM membership m JOIN app_user u ON u.id = m.user_id
+        WHERE m.tenant_id = $1 AND m.role = 'OWNER' AND m.status = 'ACTIVE' AND m.id <> $2 AND u.is_active LIMIT 1";
+    if !tx.query(sql, vec![id.into()]).await?.is_empty() {
         return Ok(());
     }
     Err(Error::conflict("last_owner", "A tenant keeps an active owner: make somebody else one first."))

@@ -51,6 +51,9 @@ pub async fn deliver(core: Core, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        if core.quarantine.is_on() {
+            continue;
+        }
         if let Some(smtp) = &core.smtp
             && let Err(cause) = round(&core, smtp).await
         {

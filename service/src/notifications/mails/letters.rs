@@ -50,6 +50,9 @@ pub enum Letter<'a> {
     AccountUnlinked {
         provider: &'a str,
     },
+    /// By an administrator of the platform.
+    AccountDeactivated,
+    AccountReactivated,
 }
 
 impl Letter<'_> {
@@ -66,7 +69,9 @@ impl Letter<'_> {
             | Self::SecondFactorEnabled
             | Self::SecondFactorDisabled
             | Self::AccountLinked { .. }
-            | Self::AccountUnlinked { .. } => MailKind::SecurityNotice,
+            | Self::AccountUnlinked { .. }
+            | Self::AccountDeactivated
+            | Self::AccountReactivated => MailKind::SecurityNotice,
         }
     }
 
@@ -84,6 +89,8 @@ impl Letter<'_> {
             Self::SecondFactorDisabled => "Your account has no second factor any more".to_owned(),
             Self::AccountLinked { .. } => "Your account has another way to sign in".to_owned(),
             Self::AccountUnlinked { .. } => "Your account has one way less to sign in".to_owned(),
+            Self::AccountDeactivated => "Your account was deactivated".to_owned(),
+            Self::AccountReactivated => "Your account is active again".to_owned(),
         }
     }
 
@@ -133,6 +140,16 @@ impl Letter<'_> {
             Self::EmailChanged => {
                 "Your account now has another e-mail address. If it was not you, tell your \
                  administrator at once."
+                    .to_owned()
+            }
+            Self::AccountDeactivated => {
+                "An administrator deactivated your account: you were signed out everywhere, and your API keys \
+                 no longer work. If this is a mistake, tell your administrator."
+                    .to_owned()
+            }
+            Self::AccountReactivated => {
+                "An administrator reactivated your account: you can sign in again. API keys that had ended \
+                 stay so."
                     .to_owned()
             }
             Self::AccountDeleted => {

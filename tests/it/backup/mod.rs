@@ -1,0 +1,6 @@
+//! Backups of what is served, and restored copies.
+
+mod cycles;
+mod quarantine;
+mod refusals;
+mod restored;
