@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::http::header::{self, ContentEncoding};
@@ -91,14 +92,14 @@ where
     let place = gate.streams.take(&ctx)?;
     let request_id = ctx.request_id.clone();
     let credential = credential(request.headers()).transpose()?;
-    let view = ctx.view.clone();
+    let (view, ip) = (ctx.view.clone(), ctx.ip);
     let events = gate.run(Duration::ZERO, open(ctx)).await?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let draining = gate.draining.clone();
     let core = gate.core.clone();
     drop(gate.spawn(async move {
         let _place = place;
-        let refused = refusal::<P>(&core, credential.as_ref(), &view);
+        let refused = refusal::<P>(&core, credential.as_ref(), &view, ip);
         tokio::select! {
             () = draining.cancelled() => {}
             () = sender.closed() => {}
@@ -119,7 +120,12 @@ where
 
 /// Ends once the caller may no longer read: what the credential comes to is asked again and again,
 /// through the cache of authentication. A database that does not answer refuses nobody.
-async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>, view: &View) -> Error {
+async fn refusal<P: Permission>(
+    core: &Core,
+    credential: Option<&Credential>,
+    view: &View,
+    ip: Option<IpAddr>,
+) -> Error {
     let Some(credential) = credential else {
         return Error::internal("a stream was opened without a credential");
     };
@@ -128,12 +134,12 @@ async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>, vi
         again.tick().await;
         let principal = authenticate(core, credential.clone()).await;
         let checked = principal.and_then(|principal| {
+            principal.admit(ip)?;
             principal.rights.require::<P>()?;
             if view.differs(&principal.sight) { Err(sight_changed()) } else { Ok(()) }
         });
-        if let Err(
-            error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. } | Error::Conflict { .. }),
-        ) = checked
+        if let Err(error) = checked
+            && is_refusal(&error)
         {
             return error;
         }
@@ -143,6 +149,16 @@ async fn refusal<P: Permission>(core: &Core, credential: Option<&Credential>, vi
 /// A stream was opened for what its caller saw then.
 fn sight_changed() -> Error {
     Error::conflict("sight_changed", "The workspaces that you see have changed: open the stream again.")
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unauthenticated { .. }
+            | Error::Forbidden { .. }
+            | Error::Denied { .. }
+            | Error::Conflict { .. }
+    )
 }
 
 async fn forward<S>(events: S, sender: &mpsc::Sender<Bytes>, request_id: &str)

@@ -11,6 +11,10 @@ pub trait TenantOwned: EntityTrait<Model: Send + Sync> {
     /// The column that, with the tenant, finds a row (or, for a run's steps and events, its run).
     const ID: Self::Column;
     const PLACE: Place<Self::Column> = Place::Tenant;
+    /// The agent that a row is, or is of: a caller who is limited to some agents sees no others.
+    const AGENT: Option<Self::Column> = None;
+    /// The run that a row is, or is of: a caller who is limited to a run sees no other.
+    const RUN: Option<Self::Column> = None;
 
     /// The workspace that the row belongs to.
     fn workspace(model: &Self::Model) -> Option<Uuid> {
@@ -51,14 +55,19 @@ pub trait Record: TenantOwned {
 /// Implements [`TenantOwned`] for the entity of the calling file. A tenant's own row has another `scope`;
 /// `within` is for rows that may belong to a workspace, `frame` for workspaces and what they consist of.
 macro_rules! tenant_owned {
-    ($kind:literal, $id:ident) => {
-        crate::scope::tenant_owned!($kind, $id, scope: TenantId);
+    ($kind:literal, $id:ident $(, agent: $agent:ident)? $(, run: $run:ident)?) => {
+        crate::scope::tenant_owned!(@impl $kind, $id, TenantId, {
+            $(const AGENT: Option<Column> = Some(Column::$agent);)?
+            $(const RUN: Option<Column> = Some(Column::$run);)?
+        });
     };
     ($kind:literal, $id:ident, scope: $scope:ident) => {
         crate::scope::tenant_owned!(@impl $kind, $id, $scope, {});
     };
-    ($kind:literal, $id:ident, within) => {
+    ($kind:literal, $id:ident, within $(, agent: $agent:ident)? $(, run: $run:ident)?) => {
         crate::scope::tenant_owned!(@impl $kind, $id, TenantId, {
+            $(const AGENT: Option<Column> = Some(Column::$agent);)?
+            $(const RUN: Option<Column> = Some(Column::$run);)?
             const PLACE: crate::scope::Place<Column> = crate::scope::Place::Within(Column::WorkspaceId);
 
             fn workspace(model: &Model) -> Option<Uuid> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::agents::SnapshotCache;
 use crate::auth::access_tokens::AccessTokens;
+use crate::auth::key_usage::KeyUsage;
 use crate::auth::last_used::LastUsed;
 use crate::auth::passwords::Passwords;
 use crate::auth::principal::PrincipalCache;
@@ -43,6 +44,7 @@ pub struct Parts {
     pub oidc: Directory,
     pub principals: PrincipalCache,
     pub last_used: LastUsed,
+    pub key_usage: KeyUsage,
     pub refusals: Refusals,
     pub retention: Rounds,
     pub egress: Egress,
@@ -99,6 +101,7 @@ impl Core {
             oidc: Directory::new(&config.oidc),
             principals: PrincipalCache::new(&clock),
             last_used: LastUsed::default(),
+            key_usage: KeyUsage::default(),
             refusals: Refusals::default(),
             retention: Rounds::default(),
             egress: Egress::new(config.egress.clone(), clock.clone())?,

@@ -32,27 +32,50 @@ pub struct Ctx {
 /// Who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
-    User { id: Uuid },
-    ApiKey { id: Uuid, created_by: Uuid },
+    User {
+        id: Uuid,
+    },
+    ApiKey {
+        id: Uuid,
+        created_by: Uuid,
+    },
+    /// A front-end, with what a person, or their key, gave it for one run.
+    ClientToken {
+        id: Uuid,
+        user: Uuid,
+        key: Option<Uuid>,
+    },
     System,
 }
 
-/// As it is stored: `user:<id>`, `api-key:<id>`, `system`.
+/// As it is stored: `user:<id>`, `api-key:<id>`, `client-token:<id>`, `system`.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User { id } => write!(f, "user:{id}"),
             Self::ApiKey { id, .. } => write!(f, "api-key:{id}"),
+            Self::ClientToken { id, .. } => write!(f, "client-token:{id}"),
             Self::System => f.write_str("system"),
         }
     }
 }
 
 impl Actor {
+    /// The key behind the call.
+    pub fn api_key(self) -> Option<Uuid> {
+        match self {
+            Self::ApiKey { id, .. } => Some(id),
+            Self::ClientToken { key, .. } => key,
+            Self::User { .. } | Self::System => None,
+        }
+    }
+
     /// The person behind the call; none behind the system's own acts.
     pub fn user(self) -> Option<Uuid> {
         match self {
-            Self::User { id } | Self::ApiKey { created_by: id, .. } => Some(id),
+            Self::User { id } | Self::ApiKey { created_by: id, .. } | Self::ClientToken { user: id, .. } => {
+                Some(id)
+            }
             Self::System => None,
         }
     }
@@ -71,6 +94,7 @@ pub struct IdempotencyKey {
 impl Ctx {
     /// The tenant's rows that the caller sees.
     pub fn db(&self) -> TenantDb {
-        self.core.db.tenant(self.tenant).seen_by(self.view.clone())
+        let rows = self.core.db.tenant(self.tenant).within(self.rights.reach.clone());
+        rows.seen_by(self.view.clone())
     }
 }

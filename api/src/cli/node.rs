@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use service::auth::key_usage;
 use service::config::Config;
 use service::core::{Core, World};
 use service::engine::Running;
@@ -28,5 +29,8 @@ impl Node {
     pub async fn until(self, draining: CancellationToken) {
         draining.cancelled().await;
         self.engine.drain().await;
+        if let Err(error) = key_usage::flush(&self.core).await {
+            tracing::warn!(%error, "the usage of keys could not be written");
+        }
     }
 }

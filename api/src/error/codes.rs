@@ -60,6 +60,8 @@ pub const CODES: &[CodeRow] = &[
     row("oidc_email_unverified", 403, "The provider does not vouch for the e-mail of an unknown account."),
     row("oidc_other_account", 403, "The person with that e-mail has another account at the provider."),
     row("oidc_unknown_person", 403, "Nobody has invited the person who signs in with an account elsewhere."),
+    row("address_not_allowed", 403, "The API key may not be used from this address."),
+    row("client_token_limited", 403, "A client token may not do this: use the credential that made it."),
     row("role_above_own", 403, "The role may do more than the caller may."),
     row("person_only", 403, "An API key may not do this: sign in."),
     row("not_found", 404, "There is no such thing, or none that this caller can see."),
@@ -98,6 +100,8 @@ pub const CODES: &[CodeRow] = &[
     row("too_many_domains", 409, "The tenant claims as many domains as it may."),
     row("last_owner", 409, "A tenant keeps an active owner."),
     row("membership_suspended", 409, "The tenant has suspended the membership."),
+    row("dedupe_key_taken", 409, "A run that the caller cannot see has this dedupe key."),
+    row("key_not_live", 409, "The API key was revoked or has expired."),
     row("not_testable", 409, "This kind of integration cannot be tried."),
     row("price_exists", 409, "The model has a price from this very moment on already."),
     row(

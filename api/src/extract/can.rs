@@ -10,9 +10,9 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use service::auth::permissions::Permission;
-use service::auth::principal::{Principal, RequestInfo};
+use service::auth::principal::{Principal, RequestInfo, client_token_limited};
 use service::core::Core;
-use service::ctx::Ctx;
+use service::ctx::{Actor, Ctx};
 use service::error::Error;
 
 use super::idempotency;
@@ -84,7 +84,8 @@ fn authorize<P: Permission>(request: &HttpRequest) -> Result<Can<P>, HttpError> 
     Ok(Can { ctx, gate, permission: PhantomData })
 }
 
-/// A caller with a valid credential, whatever their rights: for `whoami` and signing out.
+/// A caller with a valid credential of their own, whatever their rights: for `whoami` and signing out. A client
+/// token is none: it is in the hands of a third party.
 pub struct Authenticated {
     ctx: Ctx,
     principal: Principal,
@@ -111,6 +112,9 @@ impl FromRequest for Authenticated {
         let authenticated = || {
             let gate = Gate::of(request)?;
             let principal = caller(request)?;
+            if matches!(principal.actor, Actor::ClientToken { .. }) {
+                return Err(client_token_limited().into());
+            }
             refuse_undeclared(request)?;
             let info = RequestInfo { idempotency: idempotency::key(request)?, ..request_info(request) };
             Ok(Self { ctx: principal.ctx(&gate.core, &info), principal, gate })

@@ -89,10 +89,13 @@ pub fn credential(headers: &HeaderMap) -> Option<Result<Credential, Error>> {
 /// The authenticated caller.
 ///
 /// # Errors
-/// 401 when there is none, 429 when the address sent too many bad ones.
+/// 401 when there is none, 403 `address_not_allowed`, 429 when the address sent too many bad ones.
 pub fn caller(request: &HttpRequest) -> Result<Principal, HttpError> {
     match request.extensions().get::<Caller>() {
-        Some(Caller::Known(principal)) => Ok(principal.clone()),
+        Some(Caller::Known(principal)) => {
+            principal.admit(request_info(request).ip)?;
+            Ok(principal.clone())
+        }
         Some(Caller::Refused { code, detail }) => Err(Error::unauthenticated(code, detail.clone()).into()),
         Some(Caller::Unchecked) => {
             Err(Error::RateLimited { code: "refused_credentials", retry_after: UPKEEP }.into())

@@ -46,10 +46,21 @@ pub async fn observe(
         headers.insert(header::HeaderName::from_static(REQUEST_ID), value);
     }
     record(&response, failure.as_ref(), &id, started.elapsed());
+    count(&gate, &response);
     if let Some(failure) = failure.filter(|_| response.status() == StatusCode::FORBIDDEN) {
         keep_refusal(&gate, response.request(), failure.code).await;
     }
     Ok(response)
+}
+
+/// Counts the request of a key.
+fn count(gate: &Shared, response: &ServiceResponse<BoxBody>) {
+    if let Some(Caller::Known(principal)) = response.request().extensions().get::<Caller>()
+        && let Some(key) = principal.actor.api_key()
+    {
+        let status = response.status().as_u16();
+        gate.core.key_usage.note(&gate.core.clock, principal.tenant, key, status);
+    }
 }
 
 /// The refusal of a known caller stands in the audit log before they are told.

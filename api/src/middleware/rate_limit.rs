@@ -199,6 +199,8 @@ fn key(request: &ServiceRequest, is_sign_in: bool) -> Key {
     if !is_sign_in && let Some(Caller::Known(principal)) = request.extensions().get::<Caller>() {
         let id = match principal.actor {
             Actor::User { id } | Actor::ApiKey { id, .. } => id,
+            // Making tokens makes no more requests.
+            Actor::ClientToken { user, key, .. } => key.unwrap_or(user),
             Actor::System => Uuid::nil(),
         };
         return Key::Caller { tenant: principal.tenant, id };

@@ -43,11 +43,7 @@ const NOT_LABELLED: &[&str] = &[
 ];
 
 /// Lists of what has no time of its last change, or is not sorted by it.
-const NOT_UPDATED: &[&str] = &[
-    "list_audit_logs",
-    "list_task_runs",
-    "list_team_activity_logs",
-];
+const NOT_UPDATED: &[&str] = &["list_audit_logs", "list_task_runs", "list_team_activity_logs"];
 
 /// In a query the brackets are around the name.
 const QUERY_NAME: &str = r"^[^\[\]]+$";

@@ -59,4 +59,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("agent", place: { within }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);
+crate::scope::record!("agent", place: { within, agent: Id }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);

@@ -22,4 +22,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("tool binding", Id);
+crate::scope::tenant_owned!("tool binding", Id, agent: AgentId);

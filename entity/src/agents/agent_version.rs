@@ -27,4 +27,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("agent version", deleted: None, metadata: None, name:);
+crate::scope::record!("agent version", place: { agent: AgentId }, deleted: None, metadata: None, name:);

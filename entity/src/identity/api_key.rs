@@ -17,6 +17,16 @@ pub struct Model {
     pub hash: Vec<u8>,
     #[sea_orm(column_type = "JsonBinary")]
     pub scopes: Json,
+    /// The only agents that the key reaches; all of the tenant where it is NULL.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub agent_ids: Option<Json>,
+    /// Networks in CIDR notation; any address where it is empty.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub ip_allow_list: Json,
+    /// Of the secret before the last rotation.
+    pub previous_hash: Option<Vec<u8>>,
+    pub previous_expires_at: Option<DateTimeUtc>,
+    pub rotated_at: Option<DateTimeUtc>,
     pub created_by: Uuid,
     pub expires_at: Option<DateTimeUtc>,
     pub last_used_at: Option<DateTimeUtc>,

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod api_key;
+pub mod api_key_usage;
 pub mod app_user;
 pub mod master_key;
 pub mod membership;

@@ -68,7 +68,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("approval", Id, within);
+crate::scope::tenant_owned!("approval", Id, within, run: RunId);
 
 impl crate::scope::Record for Entity {
     const REVISION: Column = Column::StepNumber;

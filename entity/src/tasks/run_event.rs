@@ -23,4 +23,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("run event", RunId);
+crate::scope::tenant_owned!("run event", RunId, run: RunId);

@@ -69,4 +69,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("run step", RunId);
+crate::scope::tenant_owned!("run step", RunId, run: RunId);

@@ -46,4 +46,4 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::record!("task definition", place: { within }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);
+crate::scope::record!("task definition", place: { within, agent: AgentId }, deleted: Some(Column::DeletedAt), metadata: Some(Column::Metadata), name: name);

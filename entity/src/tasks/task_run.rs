@@ -140,7 +140,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-crate::scope::tenant_owned!("task run", Id, within);
+crate::scope::tenant_owned!("task run", Id, within, agent: AgentId, run: Id);
 
 /// The events of a run count its changes.
 impl crate::scope::Record for Entity {

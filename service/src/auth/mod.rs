@@ -4,7 +4,9 @@
 
 pub mod access_tokens;
 pub mod api_keys;
+pub mod key_usage;
 pub mod last_used;
+pub mod networks;
 pub mod opaque;
 pub mod passwords;
 pub mod permissions;

@@ -147,6 +147,24 @@ permissions! {
     }
 }
 
+/// What a key that is limited to some agents may hold: to see and run them, not to make or change any.
+const OF_AGENTS: [&str; 9] = [
+    "agents:read",
+    "agents:operate",
+    "task-definitions:read",
+    "task-runs:read",
+    "task-runs:write",
+    "task-runs:cancel",
+    "task-runs:retry",
+    "approvals:read",
+    "approvals:decide",
+];
+
+/// Whether the permission is on agents and what is of them alone.
+pub fn is_of_agents(name: &str) -> bool {
+    OF_AGENTS.contains(&name)
+}
+
 /// The permission of that name.
 pub fn find(name: &str) -> Option<&'static PermissionRow> {
     ALL.iter().find(|row| row.name == name)
@@ -171,6 +189,7 @@ mod tests {
             assert_eq!(find(row.name), Some(row));
         }
         assert_eq!(find("agents"), None);
+        assert!(OF_AGENTS.iter().all(|name| names.contains(name)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A verified credential is cached for a second: authentication on the hot path is no query, and a
 //! change of a membership, key or user acts within that second.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +12,21 @@ use entity::identity::membership::{self, MembershipStatus};
 use entity::identity::tenant::{Plan, TenantStatus};
 use entity::identity::{api_key, app_user, session, tenant};
 use moka::future::Cache;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::access_tokens::AccessClaims;
+use super::access_tokens::{AccessTokens, ClientGrant, Parent, Subject};
 use super::api_keys;
+use super::networks::Networks;
 use super::opaque::Sha256Hash;
-use super::permissions::Permission;
+use super::permissions::{self, Permission};
 use super::rights::Rights;
 use super::scopes::Scopes;
 use super::sight::{self, Sight, View};
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx, IdempotencyKey};
-use crate::db::Reason;
+use crate::db::{Reach, Reason};
 use crate::error::{Error, Result};
 use crate::identity::second_factors;
 
@@ -60,6 +62,8 @@ pub struct Principal {
     pub rights: Rights,
     /// `None` where nothing is hidden from the caller.
     pub sight: Option<Arc<Sight>>,
+    /// Where the credential may be used from.
+    pub networks: Networks,
 }
 
 #[derive(Clone)]
@@ -72,6 +76,7 @@ pub struct PrincipalCache {
 enum CacheKey {
     Session { id: Uuid, tenant: Uuid },
     ApiKey([u8; 32]),
+    ClientToken(Uuid),
 }
 
 impl PrincipalCache {
@@ -110,9 +115,20 @@ impl Principal {
                 scopes: None,
                 workspace: None,
                 second_factor_due: false,
+                reach: Reach::Tenant,
             },
             sight: None,
+            networks: Networks::default(),
         }
+    }
+
+    /// # Errors
+    /// 403 `address_not_allowed` for an address that the credential may not be used from.
+    pub fn admit(&self, ip: Option<IpAddr>) -> Result<()> {
+        if self.networks.admit(ip) {
+            return Ok(());
+        }
+        Err(Error::denied("address_not_allowed", "This API key may not be used from your address."))
     }
 
     /// The context in which the named permission was checked.
@@ -145,8 +161,73 @@ pub async fn authenticate(core: &Core, credential: Credential) -> Result<Princip
     match credential {
         Credential::ApiKey(text) => by_key(core, &text).await,
         Credential::Bearer(text) if api_keys::is_api_key(&text) => by_key(core, &text).await,
+        Credential::Bearer(text) if AccessTokens::is_client(&text) => by_client_token(core, &text).await,
         Credential::Bearer(text) => by_token(core, &text).await,
     }
+}
+
+async fn by_client_token(core: &Core, token: &str) -> Result<Principal> {
+    let grant = core.access_tokens.verify_client(token, core.clock.now())?;
+    let key = CacheKey::ClientToken(grant.id);
+    if let Some(principal) = core.principals.fresh(key).await {
+        return Ok(principal);
+    }
+    let parent = match parent_of(core, &grant).await {
+        Err(Error::Unauthenticated { .. }) => {
+            return Err(Error::unauthenticated("invalid_token", "What made the client token has ended."));
+        }
+        parent => parent?,
+    };
+    let principal = narrowed(parent, grant);
+    core.principals.keep(key, &principal).await;
+    Ok(principal)
+}
+
+/// The credential that made the token, as it is now.
+async fn parent_of(core: &Core, grant: &ClientGrant) -> Result<Principal> {
+    let refused = || api_keys::API_KEY.invalid();
+    match grant.parent {
+        Parent::Session(session) => {
+            let subject = Subject { user: grant.user, tenant: grant.tenant, session };
+            load_session(core, subject).await
+        }
+        Parent::Key(id) => {
+            let key = core.db.tenant(grant.tenant).get::<api_key::Entity>(id).await?;
+            let is_same =
+                |key: &api_key::Model| key.created_by == grant.user && is_live(key, core.clock.now());
+            of_key(core, key.filter(is_same).ok_or_else(refused)?).await
+        }
+    }
+}
+
+/// What is left of a caller in a token that they gave away.
+fn narrowed(parent: Principal, grant: ClientGrant) -> Principal {
+    let ClientGrant { id, user, tenant, parent: _, run, scopes, expires_at: _ } = grant;
+    let holds = |name: &String| permissions::find(name).is_some_and(|row| parent.rights.allow(row));
+    let scopes: Vec<String> = scopes.into_iter().filter(holds).collect();
+    let rights = Rights {
+        role: parent.rights.role,
+        is_platform_admin: false,
+        scopes: Some(Scopes::from_stored(&scopes)),
+        workspace: parent.rights.workspace,
+        second_factor_due: parent.rights.second_factor_due,
+        reach: Reach::Run(run),
+    };
+    Principal {
+        actor: Actor::ClientToken { id, user, key: parent.actor.api_key() },
+        tenant,
+        tenant_status: parent.tenant_status,
+        plan: parent.plan,
+        session: None,
+        rights,
+        sight: parent.sight,
+        networks: Networks::default(),
+    }
+}
+
+/// What a client token is refused that goes beyond its run.
+pub fn client_token_limited() -> Error {
+    Error::denied("client_token_limited", "A client token may not do this: use the credential that made it.")
 }
 
 async fn by_token(core: &Core, token: &str) -> Result<Principal> {
@@ -157,33 +238,36 @@ async fn by_token(core: &Core, token: &str) -> Result<Principal> {
     {
         return Ok(principal);
     }
-    let principal = load_session(core, &claims).await?;
+    let subject = Subject { user: claims.sub, tenant: claims.tid, session: claims.sid };
+    let principal = load_session(core, subject).await?;
     core.principals.keep(key, &principal).await;
     Ok(principal)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a session is found before its tenant is known")]
-async fn load_session(core: &Core, claims: &AccessClaims) -> Result<Principal> {
+async fn load_session(core: &Core, subject: Subject) -> Result<Principal> {
+    let Subject { user, tenant, session } = subject;
     let ended = || Error::unauthenticated("session_ended", "The session has ended: sign in again.");
     let db = core.db.system(Reason::SignIn);
-    let found = session::Entity::find_by_id(claims.sid).one(db.connection()).await?.ok_or_else(ended)?;
-    if found.revoked_at.is_some() || found.user_id != claims.sub || found.expires_at <= core.clock.now() {
+    let found = session::Entity::find_by_id(session).one(db.connection()).await?.ok_or_else(ended)?;
+    if found.revoked_at.is_some() || found.user_id != user || found.expires_at <= core.clock.now() {
         return Err(ended());
     }
-    let person = person(core, claims.sub, claims.tid, None).await?.ok_or_else(ended)?;
+    let person = person(core, user, tenant, None).await?.ok_or_else(ended)?;
     if person.rights.role.is_none() && !person.rights.is_platform_admin {
         return Err(ended());
     }
     let second_factor_due =
-        person.rights.role.is_some() && second_factors::is_due(core, claims.tid, claims.sub).await?;
+        person.rights.role.is_some() && second_factors::is_due(core, tenant, user).await?;
     Ok(Principal {
-        actor: Actor::User { id: claims.sub },
-        tenant: claims.tid,
+        actor: Actor::User { id: user },
+        tenant,
         tenant_status: person.tenant_status,
         plan: person.plan,
-        session: Some(claims.sid),
+        session: Some(session),
         rights: Rights { second_factor_due, ..person.rights },
         sight: person.sight,
+        networks: Networks::default(),
     })
 }
 
@@ -203,29 +287,56 @@ async fn load_key(core: &Core, hash: &Sha256Hash) -> Result<Principal> {
     let refused = || api_keys::API_KEY.invalid();
     let now = core.clock.now();
     let db = core.db.system(Reason::SignIn);
-    let key = api_key::Entity::find()
-        .filter(api_key::Column::Hash.eq(hash.as_bytes().to_vec()))
+    let same = |column: api_key::Column| column.eq(hash.as_bytes().to_vec());
+    let found = api_key::Entity::find()
+        .filter(Condition::any().add(same(api_key::Column::Hash)).add(same(api_key::Column::PreviousHash)))
         .one(db.connection())
-        .await?
-        .filter(|key| {
-            hash.matches(&key.hash) && key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now)
-        })
-        .ok_or_else(refused)?;
+        .await?;
+    let key = found.filter(|key| has_secret(key, hash, now) && is_live(key, now)).ok_or_else(refused)?;
+    core.last_used.note(core, key.tenant_id, key.id, key.last_used_at);
+    of_key(core, key).await
+}
+
+/// Who calls with a live key.
+async fn of_key(core: &Core, key: api_key::Model) -> Result<Principal> {
+    let refused = || api_keys::API_KEY.invalid();
     let maker = person(core, key.created_by, key.tenant_id, key.workspace_id).await?.ok_or_else(refused)?;
     if maker.rights.role.is_none() {
         return Err(refused());
     }
-    let scopes: Vec<String> = serde_json::from_value(key.scopes).map_err(Error::internal)?;
-    core.last_used.note(core, key.tenant_id, key.id, key.last_used_at);
     Ok(Principal {
         actor: Actor::ApiKey { id: key.id, created_by: key.created_by },
         tenant: key.tenant_id,
         tenant_status: maker.tenant_status,
         plan: maker.plan,
         session: None,
-        rights: Rights { scopes: Some(Scopes::from_stored(&scopes)), ..maker.rights },
+        rights: rights_of(&key, maker.rights)?,
+        networks: Networks::from_stored(key.ip_allow_list)?,
         sight: maker.sight,
     })
+}
+
+/// The key's secret, or the one before while it is still good.
+fn has_secret(key: &api_key::Model, hash: &Sha256Hash, now: chrono::DateTime<chrono::Utc>) -> bool {
+    let was = key.previous_hash.as_deref().is_some_and(|previous| hash.matches(previous));
+    hash.matches(&key.hash) || (was && key.previous_expires_at.is_some_and(|until| until > now))
+}
+
+fn is_live(key: &api_key::Model, now: chrono::DateTime<chrono::Utc>) -> bool {
+    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now)
+}
+
+/// What the key holds of its maker's rights.
+fn rights_of(key: &api_key::Model, maker: Rights) -> Result<Rights> {
+    let scopes: Vec<String> = serde_json::from_value(key.scopes.clone()).map_err(Error::internal)?;
+    let reach = match key.agent_ids.clone() {
+        None => Reach::Tenant,
+        Some(agents) => {
+            let agents: BTreeSet<Uuid> = serde_json::from_value(agents).map_err(Error::internal)?;
+            Reach::Agents(Arc::new(agents))
+        }
+    };
+    Ok(Rights { scopes: Some(Scopes::from_stored(&scopes)), reach, ..maker })
 }
 
 struct Person {
@@ -258,7 +369,14 @@ async fn person(core: &Core, user: Uuid, tenant: Uuid, workspace: Option<Uuid>) 
         None => None,
     };
     Ok(Some(Person {
-        rights: Rights { role, is_platform_admin, scopes: None, workspace, second_factor_due: false },
+        rights: Rights {
+            role,
+            is_platform_admin,
+            scopes: None,
+            workspace,
+            second_factor_due: false,
+            reach: Reach::Tenant,
+        },
         sight,
         tenant_status: tenant.status,
         plan: tenant.plan,

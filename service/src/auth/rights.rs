@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::permissions::{self, Needs, Permission, PermissionRow};
 use super::scopes::Scopes;
+use crate::db::Reach;
 use crate::error::{Error, FieldError, Result};
 
 /// The rights of a signed-in user, or of an API key: then `role` and `is_platform_admin` are those
@@ -21,6 +22,8 @@ pub struct Rights {
     /// The tenant requires a second factor and this member has none: until they have, nothing of the
     /// tenant is open to them.
     pub second_factor_due: bool,
+    /// What the key reaches; a limited one has no permission on what is of no agent.
+    pub reach: Reach,
 }
 
 impl Rights {
@@ -30,7 +33,9 @@ impl Rights {
             Needs::PlatformAdmin => self.is_platform_admin,
         };
         let within = self.workspace.is_none() || permission.is_within_workspaces();
+        let reached = !self.reach.is_limited() || permissions::is_of_agents(permission.name);
         has && within
+            && reached
             && !self.second_factor_due
             && self.scopes.as_ref().is_none_or(|scopes| scopes.allows(permission))
     }
@@ -99,6 +104,7 @@ mod tests {
             scopes,
             workspace: None,
             second_factor_due: false,
+            reach: Reach::Tenant,
         }
     }
 
@@ -143,6 +149,7 @@ mod tests {
             scopes: None,
             workspace: None,
             second_factor_due: false,
+            reach: Reach::Tenant,
         };
         assert_eq!(admin.permissions(), ["platform:tenants", "platform:mails"]);
         assert!(admin.require::<platform::Tenants>().is_ok());
@@ -164,6 +171,16 @@ mod tests {
             key.permissions().contains(&"agents:write") && !key.permissions().contains(&"workspaces:write")
         );
         assert!(Role::iter().all(|role| !key.cover(role)));
+    }
+
+    #[test]
+    fn a_limit_to_agents_leaves_only_what_is_of_agents() {
+        let limited = Rights { reach: Reach::Agents(std::sync::Arc::default()), ..rights(Role::Owner, None) };
+        for row in permissions::ALL {
+            assert_eq!(limited.allow(row), permissions::is_of_agents(row.name), "{}", row.name);
+        }
+        assert!(limited.require::<agents::Read>().is_ok() && limited.require::<agents::Write>().is_err());
+        assert!(!limited.cover(Role::Viewer));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Db, Dialect, Reason};
+use super::{Db, Dialect, Reach, Reason};
 use crate::auth::sight::View;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Recorded;
@@ -23,6 +23,7 @@ use crate::governance::audit_logs::Recorded;
 /// One tenant's rows, seen through a connection or a transaction, as far as the view goes.
 pub struct Store<C> {
     tenant: Uuid,
+    reach: Reach,
     db: Db,
     connection: C,
     view: View,
@@ -35,12 +36,18 @@ pub type TenantTx = Store<DatabaseTransaction>;
 
 impl<C> Store<C> {
     pub(super) fn new(tenant: Uuid, db: Db, connection: C) -> Self {
-        Self { tenant, db, connection, view: View::default() }
+        Self { tenant, reach: Reach::Tenant, db, connection, view: View::default() }
     }
 
     /// The same rows, but for what the view hides.
     pub fn seen_by(self, view: View) -> Self {
         Self { view, ..self }
+    }
+
+    /// The same rows, as far as they are in reach.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     pub fn tenant(&self) -> Uuid {
@@ -55,7 +62,7 @@ impl<C> Store<C> {
 impl TenantDb {
     pub async fn begin(&self) -> Result<TenantTx> {
         let tx = Store::new(self.tenant, self.db.clone(), begin(&self.db.inner.writer).await?);
-        Ok(tx.seen_by(self.view.clone()))
+        Ok(tx.within(self.reach.clone()).seen_by(self.view.clone()))
     }
 }
 
@@ -77,17 +84,24 @@ impl<C: ConnectionTrait> Store<C> {
     /// The rows that the caller sees. One that is looked up and that the caller's role in its workspace does
     /// not suffice for is refused.
     pub fn find<E: TenantOwned>(&self) -> Query<'_, C, E> {
-        self.select(self.view.condition::<E>(), self.view.clone())
+        self.select(self.reached::<E>(self.view.condition::<E>()), self.view.clone())
     }
 
     /// The rows that a list shows.
     pub fn list<E: TenantOwned>(&self) -> Query<'_, C, E> {
-        self.select(self.view.listed::<E>(), View::default())
+        self.select(self.reached::<E>(self.view.listed::<E>()), View::default())
     }
 
     /// The rows of every workspace, for rules over the whole tenant. What is read so is not shown.
     pub fn everywhere<E: TenantOwned>(&self) -> Query<'_, C, E> {
         self.select(None, View::default())
+    }
+
+    fn reached<E: TenantOwned>(&self, seen: Option<Condition>) -> Option<Condition> {
+        match (seen, self.reach.condition::<E>()) {
+            (Some(seen), Some(reached)) => Some(Condition::all().add(seen).add(reached)),
+            (seen, reached) => seen.or(reached),
+        }
     }
 
     fn select<E: TenantOwned>(&self, seen: Option<Condition>, view: View) -> Query<'_, C, E> {
@@ -103,7 +117,8 @@ impl<C: ConnectionTrait> Store<C> {
         self.find::<E>().filter(E::ID.eq(id)).one().await
     }
 
-    /// Raw SQL for the few hot paths. `$1` is always the tenant, and the text must say `tenant_id = $1`.
+    /// Raw SQL for the few hot paths, without the limit of reach. `$1` is always the tenant, and the text must
+    /// say `tenant_id = $1`.
     pub async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
         self.connection.query_all_raw(self.statement(sql, values)?).await
     }

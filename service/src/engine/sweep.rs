@@ -8,6 +8,7 @@ use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 
 use super::transitions;
+use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
@@ -48,6 +49,9 @@ pub async fn sweep(core: &Core) -> Result<()> {
     }
     if let Err(error) = privacy_requests::sweep(core).await {
         tracing::warn!(%error, "erasures could not go on");
+    }
+    if let Err(error) = key_usage::sweep(core).await {
+        tracing::warn!(%error, "the usage of keys could not be written");
     }
     for _ in 0..MOST_BATCHES {
         let tx = core.db.system(Reason::Engine).begin().await?;

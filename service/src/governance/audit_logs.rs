@@ -44,7 +44,7 @@ pub struct AuditLogView {
     pub id: Uuid,
     /// Counts from 1 in each tenant, without gaps.
     pub number: i64,
-    /// `user:<id>`, `api-key:<id>`, `platform-admin:<id>`, `operator` (at the command line) or `system`.
+    /// `user:<id>`, `api-key:<id>`, `client-token:<id>`, `platform-admin:<id>`, `operator` (at the command line) or `system`.
     #[schema(example = "user:0199a000-0000-7000-8000-000000000001")]
     pub actor: String,
     /// The person behind the call; for an API key its maker.

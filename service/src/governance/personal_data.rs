@@ -49,6 +49,8 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("prefix", Nothing),
             ("last4", Nothing),
             ("scopes", Nothing),
+            ("agent_ids", Nothing),
+            ("ip_allow_list", Content),
             ("metadata", Content),
         ],
     ),

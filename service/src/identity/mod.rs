@@ -1,6 +1,7 @@
 //! Tenants, the people in them, and how people and machines get in.
 
 pub mod accounts;
+pub mod api_key_usage;
 pub mod api_keys;
 mod bootstrap;
 pub mod me;
@@ -15,6 +16,7 @@ pub mod tenant_domains;
 pub mod tenant_limits;
 pub mod tenant_sign_in;
 pub mod tenants;
+pub mod tokens;
 pub mod users;
 pub mod verification_tokens;
 pub mod whoami;

@@ -41,6 +41,7 @@ pub const SEALED: &[Sealed] = &[
 /// Columns of bytes that hold hashes, salts and public keys.
 pub const PLAIN: &[(&str, &str)] = &[
     ("api_key", "hash"),
+    ("api_key", "previous_hash"),
     ("audit_chain", "anchor_hash"),
     ("audit_chain", "hash"),
     ("audit_log", "data_salt"),

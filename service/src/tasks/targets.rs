@@ -68,7 +68,8 @@ pub type TargetCache = Recent<(Uuid, Wanted), Target>;
 pub async fn resolve(ctx: &Ctx, wanted: Wanted) -> Result<Arc<Target>> {
     let target = ctx.core.targets.get(&ctx.core.db, (ctx.tenant, wanted), load(ctx, wanted)).await?;
     // What others looked up is not for everybody.
-    if !ctx.view.sees(target.workspace_id) {
+    let agent = target.agent.map(|agent| agent.0);
+    if !ctx.view.sees(target.workspace_id) || !ctx.rights.reach.holds_agent(agent) {
         return Err(wanted.missing());
     }
     ctx.view.require(target.workspace_id)?;

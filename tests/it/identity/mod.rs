@@ -1,4 +1,7 @@
 mod accounts;
+mod api_key_limits;
+mod api_key_rotation;
+mod api_key_usage;
 mod api_keys;
 mod me;
 mod memberships;
@@ -9,6 +12,7 @@ mod team_members;
 mod tenant_domains;
 mod tenant_limits;
 mod tenants;
+mod tokens;
 mod users;
 mod verification_tokens;
 mod workspaces;

@@ -29,6 +29,10 @@ pub enum Takes {
     Cover,
     /// All rights of the owner who made it: a lower role is refused with `role_above_own`.
     Reach,
+    /// The same, of somebody who is signed in: an API key is refused with `person_only`.
+    ReachInPerson,
+    /// Holding the scope that is given: a key with another one is 422.
+    Grant,
     /// What does not exist yet: nobody succeeds.
     Nothing,
 }
@@ -190,7 +194,13 @@ fn identity() -> Vec<Case> {
         case("create_api_key", &[]).with(json!({ "name": "key #", "scopes": ["api-keys:write"] })),
         case("create_api_key", &[])
             .with(json!({ "name": "key #", "scopes": ["api-keys:write"], "workspaceId": "@workspace" })),
+        case("create_api_key", &[])
+            .with(json!({ "name": "key #", "scopes": ["task-runs:read"], "agentIds": ["@agent"] }))
+            .takes(Takes::Grant),
+        case("create_token", &[]).with(json!({ "runId": "@run" })),
         of("get_api_key", "@api-key"),
+        of("get_api_key_usage", "@api-key"),
+        of("rotate_api_key", "@new:api-key").with(json!({})).takes(Takes::ReachInPerson),
         of("update_api_key", "@new:api-key").with(json!({ "name": "other #" })).takes(Takes::Reach),
         of("delete_api_key", "@new:api-key").takes(Takes::Reach),
     ]

@@ -89,7 +89,7 @@ on_both! {
                     request
                 };
                 let answer = request.send(caller).await;
-                let refused = case.takes == Takes::Nothing || (is_key && case.takes == Takes::Person);
+                let refused = case.takes == Takes::Nothing || (is_key && matches!(case.takes, Takes::Person | Takes::ReachInPerson));
                 let succeeded = (200..300).contains(&answer.status);
                 assert_ne!(succeeded, refused, "{} {}: {} {}", request.method, request.path, answer.status, answer.text);
                 let filtered = request.query.iter().any(|(name, _)| name.ends_with("Id") && name != "parentRunId");

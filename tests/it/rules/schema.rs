@@ -105,7 +105,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record privacy_request quarantine retention_policy;
-        identity: account api_key app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain verification_token workspace;
+        identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain verification_token workspace;
         integrations: integration;
         notifications: mail;
         tasks: approval engine_node run_event run_step task_definition task_run;

@@ -4,7 +4,7 @@ use actix_web::{delete, get, patch, post};
 use service::auth::permissions::api_keys::{Read, Write};
 use service::crud::Paging;
 use service::identity::api_keys::{
-    self, ApiKeyFilter, ApiKeyPage, ApiKeyView, CreateApiKey, CreatedApiKey, UpdateApiKey,
+    self, ApiKeyFilter, ApiKeyPage, ApiKeyView, CreateApiKey, CreatedApiKey, RotateApiKey, UpdateApiKey,
 };
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(create_api_key)
         .service(get_api_key)
         .service(update_api_key)
+        .service(rotate_api_key)
         .service(delete_api_key);
 }
 
@@ -44,8 +45,9 @@ async fn list_api_keys(
 /// Create an API key
 ///
 /// The key is in this answer and never shown again. Its scopes are permissions that you have yourself,
-/// or `*` for all of yours; it never holds more than you do at the time of a call. Managers and above
-/// may.
+/// or `*` for all of yours; it never holds more than you do at the time of a call. `agentIds` limits it to
+/// some agents and what is of them, `ipAllowList` to some networks: elsewhere it is refused with 403
+/// `address_not_allowed`. Managers and above may.
 #[utoipa::path(
     tag = "API keys",
     operation_id = "create_api_key",
@@ -78,7 +80,8 @@ async fn get_api_key(can: Can<Read>, Path(id): Path<Uuid>) -> Answer {
 
 /// Change an API key
 ///
-/// Its name and metadata; scopes and expiry are fixed when it is made. Managers and above may.
+/// Its name, metadata and `ipAllowList` (people only); scopes, agents and expiry are fixed when it is made.
+/// Managers and above may.
 #[utoipa::path(
     tag = "API keys",
     operation_id = "update_api_key",
@@ -96,6 +99,25 @@ async fn update_api_key(
 ) -> Answer {
     let view = can.run(async move |ctx| api_keys::update(&ctx, id, expected, update).await).await?;
     answer::tagged(&view, view.revision)
+}
+
+/// Rotate an API key
+///
+/// Gives the key a new secret, in this answer and never shown again. The old one works for the overlap that
+/// is asked for, an hour by default and at most a week; one from an earlier rotation ends at once. Scopes,
+/// limits and expiry stay. A key may rotate itself, never another. Managers and above may.
+#[utoipa::path(
+    tag = "API keys",
+    operation_id = "rotate_api_key",
+    params(("id" = Uuid, Path)),
+    request_body(content = RotateApiKey, example = json!({"overlapSeconds": 86400})),
+    responses((status = 200, description = "The API key with its new secret.", body = CreatedApiKey, headers(("ETag" = String, description = "Its revision.")))),
+    extensions(("x-permission" = json!("api-keys:write"))),
+)]
+#[post("/v1/api-keys/{id}/rotate")]
+async fn rotate_api_key(can: Can<Write>, Path(id): Path<Uuid>, Json(rotate): Json<RotateApiKey>) -> Answer {
+    let rotated = can.run(async move |ctx| api_keys::rotate(&ctx, id, rotate).await).await?;
+    answer::tagged(&rotated, rotated.api_key.revision)
 }
 
 /// Revoke an API key

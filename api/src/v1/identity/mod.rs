@@ -1,6 +1,7 @@
 //! Who people and programs are, and where they belong.
 
 mod accounts;
+mod api_key_usage;
 mod api_keys;
 mod jwks;
 mod me;
@@ -14,6 +15,7 @@ mod tenant_domains;
 mod tenant_limits;
 mod tenant_sign_in;
 mod tenants;
+mod tokens;
 mod users;
 mod verification_tokens;
 mod whoami;
@@ -40,5 +42,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(team_invites::routes)
         .configure(workspaces::routes)
         .configure(team_members::routes)
-        .configure(api_keys::routes);
+        .configure(api_keys::routes)
+        .configure(api_key_usage::routes)
+        .configure(tokens::routes);
 }

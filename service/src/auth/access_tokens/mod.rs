@@ -4,6 +4,7 @@
 //! own; `jku`, `x5u` and `jwk` are never looked at (RFC 8725). Time is the caller's clock: the
 //! library's own check would read the machine's, and is off.
 
+mod client_tokens;
 mod signing_keys;
 mod statements;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 
+pub use client_tokens::{ClientGrant, Parent};
 pub use signing_keys::{MAX_KEYS, SigningKey, SigningKeys, VerifyingKey, install_crypto_provider};
 
 /// Seconds from issue to expiry.

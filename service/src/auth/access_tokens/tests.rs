@@ -271,3 +271,50 @@ fn keys_thumbprints_and_signatures_are_those_of_rfc_8037() {
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
     );
 }
+
+#[test]
+fn client_tokens_and_access_tokens_do_not_pass_for_each_other() {
+    let grant = ClientGrant {
+        id: Uuid::from_u128(4),
+        user: Uuid::from_u128(1),
+        tenant: Uuid::from_u128(2),
+        parent: Parent::Session(Uuid::from_u128(3)),
+        run: Uuid::from_u128(5),
+        scopes: vec!["task-runs:read".to_owned()],
+        expires_at: at(NOW + 60),
+    };
+    let client = tokens().issue_client(&grant, at(NOW)).unwrap();
+    assert_eq!(tokens().verify_client(&client, at(NOW)).unwrap(), grant);
+    assert!(AccessTokens::is_client(&client) && code(&client, NOW) == "invalid_token");
+    let refused = |token: &str, now| tokens().verify_client(token, at(now)).is_err();
+    assert!(refused(&client, NOW - 6) && refused(&client, NOW + 65) && !refused(&client, NOW + 64));
+    let access = tokens().issue(subject(), &ids(5), at(NOW)).unwrap();
+    assert!(!AccessTokens::is_client(&access) && refused(&access, NOW));
+
+    let header = with(good_header(), "typ", json!("client+jwt"));
+    let claims = |name: &str, new: Value| {
+        let mut claims = good_claims();
+        let own = json!({ "aud": "mission-control/client", "parent": { "session": Uuid::from_u128(3) },
+            "run": Uuid::from_u128(5), "scopes": ["task-runs:read"] });
+        claims.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        claims[name] = new;
+        claims
+    };
+    assert!(!refused(&signed(&header, &claims("jti", json!(Uuid::from_u128(4)))), NOW));
+    for (name, wrong) in [
+        ("aud", json!("mission-control")),
+        ("iss", json!("https://evil.example")),
+        ("parent", json!({})),
+        ("parent", json!(null)),
+        ("run", json!("*")),
+        ("run", json!(null)),
+        ("scopes", json!("task-runs:read")),
+        ("exp", json!("soon")),
+        ("exp", json!(null)),
+        ("nbf", json!(NOW + 6)),
+    ] {
+        assert!(refused(&signed(&header, &claims(name, wrong)), NOW), "{name}");
+    }
+    assert!(refused(&signed(&good_header(), &claims("jti", json!(Uuid::from_u128(4)))), NOW));
+    assert!(refused(&signed_by(&key(9), &header, &claims("jti", json!(Uuid::from_u128(4)))), NOW));
+}

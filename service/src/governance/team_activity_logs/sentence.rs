@@ -45,6 +45,7 @@ pub fn of(actor: &str, person: Option<&str>, action: &str, resource: &str, name:
     let who = match actor.split(':').next().unwrap_or_default() {
         "user" => person.to_owned(),
         "api-key" => format!("An API key of {person}"),
+        "client-token" => format!("A client token of {person}"),
         "platform-admin" => "An administrator of the platform".to_owned(),
         "operator" => "The operator".to_owned(),
         _ => "The system".to_owned(),

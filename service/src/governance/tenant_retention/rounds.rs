@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait as _, Order};
 use uuid::Uuid;
 
 use super::{RetentionClass, policy, removal};
+use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::Result;
@@ -53,6 +54,9 @@ pub async fn sweep(core: &Core) -> Result<()> {
     let tenants = system.find::<tenant::Entity>().filter(tenant::Column::Id.gt(round.after));
     let tenants = tenants.order_by(tenant::Column::Id, Order::Asc).limit(TENANTS).all().await?;
     for tenant in &tenants {
+        if let Err(error) = key_usage::forget(core, tenant.id).await {
+            tracing::error!(%error, tenant = %tenant.id, "the usage of keys could not be forgotten");
+        }
         match apply(core, tenant).await {
             Ok(is_done) => round.left_something |= !is_done,
             Err(error) => tracing::error!(%error, tenant = %tenant.id, "retention could not be applied"),

@@ -116,6 +116,12 @@ pub async fn submit(ctx: &Ctx, run: Model) -> Result<Submitted> {
     match ctx.core.engine.submit(run, Some(ctx.request_id.clone()), record).await? {
         Created::New(run) => Ok(Submitted { run: (*run).into(), subscription }),
         Created::Duplicate(run) => {
+            if !ctx.rights.reach.holds_agent(run.agent_id) {
+                return Err(Error::conflict(
+                    "dedupe_key_taken",
+                    "A run that you cannot see has this dedupeKey.",
+                ));
+            }
             let run = TaskRunView::from(*run);
             let tx = ctx.core.db.system(Reason::Engine).begin().await?;
             ctx.keep_answer(&tx, &run).await?;
