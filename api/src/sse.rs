@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use service::auth::permissions::Permission;
-use service::auth::principal::{Credential, authenticate};
+use service::auth::principal::{Credential, Principal, authenticate};
 use service::auth::sight::View;
 use service::core::Core;
 use service::ctx::Ctx;
@@ -20,7 +20,8 @@ use service::error::Error;
 use tokio::sync::mpsc;
 
 use crate::error::{HttpError, Problem};
-use crate::extract::Can;
+use crate::extract::{Authenticated, Can};
+use crate::gate::Gate;
 use crate::middleware::credential;
 
 /// How often an open stream looks at its credential again.
@@ -88,7 +89,36 @@ where
     F: Future<Output = Result<S, Error>> + Send + 'static,
     S: Stream<Item = Result<Event, Error>> + Send + 'static,
 {
-    let (ctx, gate) = can.into_parts();
+    answer(request, can.into_parts(), |principal| principal.rights.require::<P>(), open).await
+}
+
+/// As [`stream`], for what is the caller's own and needs no permission.
+pub async fn stream_own<W, F, S>(
+    request: &HttpRequest,
+    caller: Authenticated,
+    open: W,
+) -> Result<HttpResponse, HttpError>
+where
+    W: FnOnce(Ctx) -> F,
+    F: Future<Output = Result<S, Error>> + Send + 'static,
+    S: Stream<Item = Result<Event, Error>> + Send + 'static,
+{
+    answer(request, caller.into_parts(), |_| Ok(()), open).await
+}
+
+type Check = fn(&Principal) -> Result<(), Error>;
+
+async fn answer<W, F, S>(
+    request: &HttpRequest,
+    (ctx, gate): (Ctx, Gate),
+    check: Check,
+    open: W,
+) -> Result<HttpResponse, HttpError>
+where
+    W: FnOnce(Ctx) -> F,
+    F: Future<Output = Result<S, Error>> + Send + 'static,
+    S: Stream<Item = Result<Event, Error>> + Send + 'static,
+{
     let place = gate.streams.take(&ctx)?;
     let request_id = ctx.request_id.clone();
     let credential = credential(request.headers()).transpose()?;
@@ -99,7 +129,7 @@ where
     let core = gate.core.clone();
     drop(gate.spawn(async move {
         let _place = place;
-        let refused = refusal::<P>(&core, credential.as_ref(), &view, ip);
+        let refused = refusal(&core, credential.as_ref(), &view, ip, check);
         tokio::select! {
             () = draining.cancelled() => {}
             () = sender.closed() => {}
@@ -120,11 +150,12 @@ where
 
 /// Ends once the caller may no longer read: what the credential comes to is asked again and again,
 /// through the cache of authentication. A database that does not answer refuses nobody.
-async fn refusal<P: Permission>(
+async fn refusal(
     core: &Core,
     credential: Option<&Credential>,
     view: &View,
     ip: Option<IpAddr>,
+    check: Check,
 ) -> Error {
     let Some(credential) = credential else {
         return Error::internal("a stream was opened without a credential");
@@ -135,7 +166,7 @@ async fn refusal<P: Permission>(
         let principal = authenticate(core, credential.clone()).await;
         let checked = principal.and_then(|principal| {
             principal.admit(ip)?;
-            principal.rights.require::<P>()?;
+            check(&principal)?;
             if view.differs(&principal.sight) { Err(sight_changed()) } else { Ok(()) }
         });
         if let Err(error) = checked

@@ -19,6 +19,7 @@ mod m20261125_000010_run_usage;
 mod m20261125_000020_workspaces;
 mod m20261125_000021_belonging;
 mod m20261125_000030_api_keys;
+mod m20261125_000031_notifications;
 mod m20261125_000040_second_factors;
 mod m20261125_000041_accounts;
 mod m20261125_000042_tenant_domains;
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000020_workspaces::Migration),
             Box::new(m20261125_000021_belonging::Migration),
             Box::new(m20261125_000030_api_keys::Migration),
+            Box::new(m20261125_000031_notifications::Migration),
             Box::new(m20261125_000040_second_factors::Migration),
             Box::new(m20261125_000041_accounts::Migration),
             Box::new(m20261125_000042_tenant_domains::Migration),

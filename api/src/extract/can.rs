@@ -104,6 +104,13 @@ impl Authenticated {
     }
 }
 
+impl Authenticated {
+    /// For streams, which outlive the handler.
+    pub(crate) fn into_parts(self) -> (Ctx, Gate) {
+        (self.ctx, self.gate)
+    }
+}
+
 impl FromRequest for Authenticated {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;

@@ -15,6 +15,7 @@ const NOT_SEARCHED: &[&str] = &[
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
+    "list_notifications",
     "list_privacy_requests",
     "list_task_runs",
     "list_team_activity_logs",
@@ -33,6 +34,7 @@ const NOT_LABELLED: &[&str] = &[
     "list_memberships",
     "list_model_prices",
     "list_my_memberships",
+    "list_notifications",
     "list_privacy_requests",
     "list_team_activity_logs",
     "list_team_invites",
@@ -43,7 +45,8 @@ const NOT_LABELLED: &[&str] = &[
 ];
 
 /// Lists of what has no time of its last change, or is not sorted by it.
-const NOT_UPDATED: &[&str] = &["list_audit_logs", "list_task_runs", "list_team_activity_logs"];
+const NOT_UPDATED: &[&str] =
+    &["list_audit_logs", "list_notifications", "list_task_runs", "list_team_activity_logs"];
 
 /// In a query the brackets are around the name.
 const QUERY_NAME: &str = r"^[^\[\]]+$";

@@ -17,6 +17,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
+    ("Notifications", "What the signed-in person was told, and how they wish to be told."),
     ("Mails", "The outbox of this installation."),
     ("Team activity", "Who did what, in sentences, as pages and as a stream."),
     ("Retention and privacy", "How long data is kept, and what a person may ask of it."),

@@ -29,6 +29,8 @@ pub struct Model {
     pub rotated_at: Option<DateTimeUtc>,
     pub created_by: Uuid,
     pub expires_at: Option<DateTimeUtc>,
+    /// When its maker is told that it ends soon; NULL once they were.
+    pub warn_at: Option<DateTimeUtc>,
     pub last_used_at: Option<DateTimeUtc>,
     pub revoked_at: Option<DateTimeUtc>,
     #[sea_orm(column_type = "JsonBinary")]

@@ -18,5 +18,6 @@ pub mod team_invite;
 pub mod team_member;
 pub mod tenant;
 pub mod tenant_domain;
+pub mod user_device;
 pub mod verification_token;
 pub mod workspace;

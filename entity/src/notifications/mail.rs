@@ -16,6 +16,7 @@ pub enum MailKind {
     ChangeEmail,
     TeamInvite,
     SecurityNotice,
+    Notification,
 }
 
 #[derive(

@@ -59,6 +59,8 @@ pub struct Model {
     pub expires_at: DateTimeUtc,
     pub decided_by: Option<String>,
     pub decided_at: Option<DateTimeUtc>,
+    /// When those who may decide were told.
+    pub told_at: Option<DateTimeUtc>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

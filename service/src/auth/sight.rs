@@ -35,7 +35,7 @@ pub struct Sight {
 }
 
 /// The sight of a person in a tenant, or of their key; `None` where nothing is hidden or narrowed.
-pub(super) async fn load(
+pub(crate) async fn load(
     db: &SystemDb,
     tenant: Uuid,
     user: Uuid,

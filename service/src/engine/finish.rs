@@ -102,6 +102,7 @@ fn approval(run: &task_run::Model, question: Question, now: DateTime<Utc>, ids: 
         expires_at: now + TimeDelta::from_std(expires_in).unwrap_or(TimeDelta::days(1)),
         decided_by: None,
         decided_at: None,
+        told_at: None,
         created_at: now,
         updated_at: now,
     }

@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
 use crate::governance::{privacy_requests, tenant_retention};
+use crate::notifications::notifications;
 
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -49,6 +50,9 @@ pub async fn sweep(core: &Core) -> Result<()> {
     }
     if let Err(error) = privacy_requests::sweep(core).await {
         tracing::warn!(%error, "erasures could not go on");
+    }
+    if let Err(error) = notifications::sweep(core).await {
+        tracing::warn!(%error, "people could not be told");
     }
     if let Err(error) = key_usage::sweep(core).await {
         tracing::warn!(%error, "the usage of keys could not be written");

@@ -117,6 +117,18 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     ("master_key", &[("fingerprint", Nothing)]),
     ("membership", &[("role", Nothing), ("status", Nothing)]),
     ("model_price", &[("model", Nothing), ("currency", Nothing), ("note", Content)]),
+    ("notification", &[("type", Nothing), ("severity", Nothing), ("resource", Nothing), ("data", Personal)]),
+    (
+        "notification_preference",
+        &[
+            ("channels", Nothing),
+            ("min_severity", Nothing),
+            ("digest", Nothing),
+            ("quiet_from", Personal),
+            ("quiet_until", Personal),
+            ("time_zone", Personal),
+        ],
+    ),
     ("oidc_request", &[("provider", Nothing), ("redirect_uri", Nothing)]),
     (
         "privacy_request",

@@ -29,7 +29,7 @@ const PAGE: u64 = 200;
 /// Changes are seen by looking, whichever node made them.
 const LOOK: Duration = Duration::from_millis(500);
 /// Nobody else's business.
-const PRIVATE: [&str; 2] = ["session", "privacy-request"];
+const PRIVATE: [&str; 3] = ["session", "notification-preference", "privacy-request"];
 
 /// Something that somebody did.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

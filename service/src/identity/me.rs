@@ -25,6 +25,7 @@ use crate::db::Reason;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::notifications::mails::{self, Letter};
+use crate::notifications::notify::{Notice, notify};
 
 pub use consents::{AcceptDocument, ConsentDocument, ConsentView, ConsentsView, accept};
 pub use departure::{DeleteMe, delete};
@@ -186,6 +187,7 @@ pub async fn change_password(ctx: &Ctx, change: ChangePassword) -> Result<()> {
     users::set_password(&tx, user.id, &hash, now).await?;
     rotation::end_all(&tx, user.id, ctx.session, now).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::PasswordChanged).await?;
+    notify(core, tx.connection(), &[user.id], &Notice::password_changed()).await?;
     let changed = Change::to("user", user.id).with(json!({ "passwordChanged": true }));
     let _recorded = ctx.record(tx.connection(), changed).await?;
     tx.commit().await?;

@@ -6,6 +6,7 @@
 pub(super) mod entrance;
 pub(super) mod rotation;
 pub mod throttle;
+mod user_devices;
 
 use entity::identity::app_user;
 use secrecy::{ExposeSecret as _, SecretString};

@@ -30,6 +30,7 @@ use crate::db::{Reason, TenantTx};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::notifications::mails::{self, Letter};
+use crate::notifications::notify::{Notice, notify};
 
 pub(super) use acceptance::accept_verified;
 pub use acceptance::{AcceptInvite, InviteToken, InviteeView, accept, decline, preview};
@@ -276,7 +277,12 @@ async fn send(ctx: &Ctx, tx: &TenantTx, row: &Model, token: &SecretString) -> Re
         role: row.role,
         days: LIFETIME_DAYS,
     };
-    mails::queue(&ctx.core, people, &row.email, &letter).await
+    mails::queue(&ctx.core, people, &row.email, &letter).await?;
+    if let Some(known) = users::by_email(people, &row.email).await? {
+        let notice = Notice::invite_received(&tenant.name, inviter.as_deref(), row.role);
+        notify(&ctx.core, people, &[known.id], &notice).await?;
+    }
+    Ok(())
 }
 
 fn not_pending() -> Error {

@@ -153,7 +153,9 @@ pub async fn queue(
     recipient: &str,
     letter: &Letter<'_>,
 ) -> Result<()> {
-    if is_too_much(core, transaction, recipient, letter.kind()).await? {
+    // Notices are of what was done to an account, and notifications wait by themselves: they all go.
+    let always = matches!(letter.kind(), MailKind::SecurityNotice | MailKind::Notification);
+    if !always && has_many(core, transaction, recipient, letter.kind()).await? {
         return drop(core, transaction, recipient, letter.kind(), "TOO_MANY").await;
     }
     let id = core.ids.next();
@@ -185,17 +187,15 @@ pub async fn drop(
     Ok(())
 }
 
-/// Nobody can have us fill another's mailbox. Notices are of what was done to an account: they all go.
+/// Whether a recipient got as many mails of a kind as they get in an hour: nobody can have us fill
+/// another's mailbox.
 #[expect(clippy::disallowed_methods, reason = "mails belong to no tenant")]
-async fn is_too_much(
+pub(super) async fn has_many(
     core: &Core,
     transaction: &impl ConnectionTrait,
     recipient: &str,
     kind: MailKind,
 ) -> Result<bool> {
-    if kind == MailKind::SecurityNotice {
-        return Ok(false);
-    }
     let sent = Entity::find()
         .filter(Column::Recipient.eq(recipient))
         .filter(Column::Kind.eq(kind))

@@ -280,6 +280,7 @@ fn decided(
         expires_at: run.created_at,
         decided_by: None,
         decided_at: None,
+        told_at: None,
         created_at: run.created_at,
         updated_at: run.created_at,
     }

@@ -55,5 +55,6 @@ pub const PLAIN: &[(&str, &str)] = &[
     ("sign_in_challenge", "hash"),
     ("signing_key", "public_key"),
     ("team_invite", "token_hash"),
+    ("user_device", "fingerprint"),
     ("verification_token", "hash"),
 ];

@@ -63,6 +63,7 @@ impl From<Model> for ApprovalView {
             expires_at,
             decided_by,
             decided_at,
+            told_at: _,
             created_at,
             updated_at,
         } = approval;

@@ -14,8 +14,11 @@ use crate::support::{App, Client};
 /// Their record is the run itself, whose first event names who asked for it (docs/decisions.md).
 const RECORDED_BY_THEIR_RUN: [&str; 3] = ["create_task_run", "replay_task_run", "invoke_tool"];
 /// The session stays as it is, with its next token; who asks for a mail is nobody yet, and the outbox
-/// says what became of it; to begin at a provider changes nothing; the owner's address needs no verification.
-const UNRECORDED: [&str; 7] = [
+/// says what became of it; to begin at a provider changes nothing; the owner's address needs no verification;
+/// to have read something is nobody's business.
+const UNRECORDED: [&str; 9] = [
+    "mark_all_notifications_read",
+    "mark_notification_read",
     "preview_invite",
     "refresh_session",
     "request_password_reset",

@@ -369,7 +369,16 @@ fn runs() -> Vec<Case> {
 }
 
 fn notifications() -> Vec<Case> {
-    vec![case("list_mails", &[("cursor", "@cursor")]), of("get_mail", "@mail")]
+    vec![
+        case("list_mails", &[("cursor", "@cursor")]),
+        of("get_mail", "@mail"),
+        case("list_notifications", &[("cursor", "@cursor")]).takes(Takes::Person),
+        case("get_unread_count", &[]).takes(Takes::Person),
+        of("mark_notification_read", "@notification").takes(Takes::Person),
+        case("mark_all_notifications_read", &[]).with(json!({ "upTo": 0 })).takes(Takes::Person),
+        case("get_notification_preferences", &[]).takes(Takes::Person),
+        case("update_notification_preferences", &[]).with(json!({ "digest": "HOURLY" })).takes(Takes::Person),
+    ]
 }
 
 fn approvals() -> Vec<Case> {

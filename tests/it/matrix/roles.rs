@@ -162,7 +162,8 @@ fn expected(case: &Case, holds: Holds) -> Option<Expected> {
         (None, Holds::Elsewhere | Holds::Platform) => return None,
         (None, _) => {
             let own =
-                ["accept_my_membership", "end_my_session", "unlink_my_account"].contains(&case.operation);
+                ["accept_my_membership", "end_my_session", "unlink_my_account", "mark_notification_read"]
+                    .contains(&case.operation);
             let others = matches!(holds, Holds::Role(_)) && own;
             return Some(match case.takes {
                 Takes::Person | Takes::Nothing if is_key => Expected::Refused(403, "person_only"),

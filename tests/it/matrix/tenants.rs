@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::openapi::operations;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
+use service::db::Reason;
 
 use super::cases::{self, Case, Takes};
 use super::request::Request;
 use super::world::World;
 use super::{positions, rows};
-use crate::support::{Answer, Client};
+use crate::support::{Answer, App, Client, eventually};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -47,6 +48,7 @@ on_both! {
         let (own, other) = tokio::join!(World::of(&app, &app.acme), World::of(&app, &app.rival));
         let key = app.acme.key(&app, &["*"]).await;
         let cases = cases::all();
+        eventually("who may decide is told", async || all_are_told(&app).await).await;
         let before = rows::of(&app, &app.rival.id).await;
         for caller in [&app.acme.owner, &key] {
             let cells = cases.iter().flat_map(|case| case.places().into_iter().map(move |place| (case, place)));
@@ -111,6 +113,12 @@ on_both! {
         assert_eq!(answers[0], answers[1]);
         assert_eq!(answers[0].0, 404);
     }
+}
+
+/// Whether nothing is told any more that was caused before.
+async fn all_are_told(app: &App) -> bool {
+    let sql = "SELECT 1 AS untold FROM approval WHERE told_at IS NULL AND status = 'PENDING'";
+    app.core.db.system(Reason::Operations).query(sql, Vec::new()).await.unwrap().is_empty()
 }
 
 /// Whether a place names something that is another tenant's.

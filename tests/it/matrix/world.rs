@@ -38,6 +38,7 @@ pub const KINDS: &[&str] = &[
     "oidc-token",
     "state-token",
     "api-key",
+    "notification",
     "integration",
     "secret",
     "price",
@@ -170,6 +171,10 @@ impl<'a> World<'a> {
             "tenant" => self.tenant.to_owned(),
             "email" => self.email.to_owned(),
             "password" => PASSWORD.to_owned(),
+            "notification" => {
+                self.kept("api-key").await;
+                text(&self.owner.get("/v1/notifications").await.expect(200)["data"][0]["id"])
+            }
             "me" => {
                 let mine = self.owner.get("/v1/me/memberships").await.expect(200);
                 let mut all = mine["data"].as_array().unwrap().iter();

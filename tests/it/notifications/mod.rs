@@ -1,1 +1,3 @@
 mod mails;
+mod notification_preferences;
+mod notifications;

@@ -19,6 +19,9 @@ const PLATFORM: &[&str] = &[
     "engine_node",
     "mail",
     "master_key",
+    "notification",
+    "notification_inbox",
+    "notification_preference",
     "oidc_request",
     "quarantine",
     "recovery_code",
@@ -29,6 +32,7 @@ const PLATFORM: &[&str] = &[
     "sign_in_challenge",
     "signing_key",
     "tenant",
+    "user_device",
     "verification_token",
 ];
 
@@ -105,9 +109,9 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
         governance: audit_chain audit_log idempotency_record privacy_request quarantine retention_policy;
-        identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain verification_token workspace;
+        identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain user_device verification_token workspace;
         integrations: integration;
-        notifications: mail;
+        notifications: mail notification notification_inbox notification_preference;
         tasks: approval engine_node run_event run_step task_definition task_run;
         usage: model_price run_usage;
     })

@@ -35,6 +35,7 @@ const FORGET_ANSWERS: &str = "DELETE FROM idempotency_record WHERE tenant_id = $
 const FORGET_TOKENS: &str = "DELETE FROM refresh_token WHERE session_id IN \
      (SELECT id FROM session WHERE tenant_id = $1 AND user_id = $2)";
 const FORGET_SESSIONS: &str = "DELETE FROM session WHERE tenant_id = $1 AND user_id = $2";
+const FORGET_NOTIFICATIONS: &str = "DELETE FROM notification WHERE tenant_id = $1 AND user_id = $2";
 const FORGET_INVITES: &str = "DELETE FROM team_invite WHERE tenant_id = $1 AND email = $2";
 /// The account itself, where the person belongs nowhere any more and this tenant made it.
 const FORGET_ACCOUNT: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, password_hash = NULL, \
@@ -50,6 +51,12 @@ const FORGET_FACTORS: [&str; 5] = [
     "DELETE FROM recovery_code WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
     "DELETE FROM second_factor WHERE id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
     "DELETE FROM sign_in_challenge WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+];
+const FORGET_INBOX: [&str; 4] = [
+    "DELETE FROM notification WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM notification_inbox WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM notification_preference WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
+    "DELETE FROM user_device WHERE user_id IN (SELECT id FROM app_user WHERE tenant_id = $1 AND id = $2)",
 ];
 const FORGET_MAILS: &str = "DELETE FROM mail WHERE recipient = $3 \
      AND EXISTS (SELECT 1 FROM app_user WHERE tenant_id = $1 AND id = $2)";
@@ -121,6 +128,8 @@ async fn complete(core: &Core, tx: TenantTx, request: Model, email: Option<Strin
     count(&mut erased, "answers", tx.execute(FORGET_ANSWERS, vec![actor.into()]).await?);
     tx.execute(FORGET_TOKENS, vec![user.into()]).await?;
     count(&mut erased, "sessions", tx.execute(FORGET_SESSIONS, vec![user.into()]).await?);
+    let told = tx.execute(FORGET_NOTIFICATIONS, vec![user.into()]).await?;
+    count(&mut erased, "notifications", told);
     if let Some(email) = &email {
         let invites = tx.execute(FORGET_INVITES, vec![email.as_str().into()]).await?;
         count(&mut erased, "invitations", invites);
@@ -152,7 +161,7 @@ async fn forget_account(tx: &TenantTx, user: Uuid, email: Option<String>, now: V
         return Ok(());
     }
     tx.execute(FORGET_MAILED_TOKENS, vec![user.into()]).await?;
-    for sql in FORGET_FACTORS {
+    for sql in FORGET_FACTORS.into_iter().chain(FORGET_INBOX) {
         tx.execute(sql, vec![user.into()]).await?;
     }
     tx.execute(FORGET_MAILS, vec![user.into(), email.into()]).await?;

@@ -28,7 +28,7 @@ const MOST: u64 = 100_000;
 /// A line of the export.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PersonalRow {
-    /// Where it stands: `person`, `membership`, `team-member`, `session`, `api-key` or `audit-log`.
+    /// Where it stands: `person`, `membership`, `team-member`, `session`, `notification`, `api-key` or `audit-log`.
     #[schema(example = "session")]
     pub from: String,
     #[schema(value_type = Object)]
@@ -89,6 +89,15 @@ async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
             (found.try_get("", "device")?, found.try_get("", "ip")?);
         let session = json!({ "device": device, "ip": ip, "createdAt": time("created_at")?, "lastSeenAt": time("last_seen_at")? });
         rows.push(row("session", session));
+    }
+    let sql = "SELECT type, severity, data, read_at, created_at FROM notification WHERE tenant_id = $1 AND user_id = $2 \
+         ORDER BY id LIMIT 5000";
+    for found in db.query(sql, vec![user.into()]).await? {
+        let (kind, severity): (String, String) = (found.try_get("", "type")?, found.try_get("", "severity")?);
+        let time = |name| found.try_get::<Option<DateTime<Utc>>>("", name);
+        let data: Value = found.try_get("", "data")?;
+        let told = json!({ "type": kind, "severity": severity, "data": data, "readAt": time("read_at")?, "createdAt": time("created_at")? });
+        rows.push(row("notification", told));
     }
     let keys = db
         .everywhere::<api_key::Entity>()

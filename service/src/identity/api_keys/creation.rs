@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::agents::agent;
 use entity::identity::api_key::{Entity, Model};
 use sea_orm::{ColumnTrait as _, Condition};
@@ -17,11 +17,15 @@ use crate::auth::permissions;
 use crate::auth::scopes::Scopes;
 use crate::crud::{Once, metadata};
 use crate::ctx::{Actor, Ctx};
-use crate::db::TenantTx;
+use crate::db::{Reason, TenantTx};
 use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::{self, Quota};
 use crate::identity::workspaces;
+use crate::notifications::notify::{Notice, notify};
+
+/// Before a key ends its maker is told: so long, or a quarter of its life.
+const WARNED_BEFORE: TimeDelta = TimeDelta::days(7);
 
 /// # Errors
 /// 422 at each scope that the caller does not hold, at each agent that there is not, and at each network
@@ -65,6 +69,8 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
     };
     let row = tx.insert::<Entity>(row).await?;
     let created = CreatedApiKey { key: secret.secret.expose_secret().to_owned(), api_key: row.into() };
+    let notice = Notice::key_created(ctx.tenant, created.api_key.id, &created.api_key.name);
+    notify(&ctx.core, tx.system(Reason::People), &[created_by], &notice).await?;
     let change = Change::created::<Entity>(created.api_key.id, &created.api_key);
     tx.finish(change, &created).await?;
     Ok(created)
@@ -95,6 +101,7 @@ fn new_key(
         rotated_at: None,
         created_by,
         expires_at,
+        warn_at: expires_at.map(|end| end - WARNED_BEFORE.min((end - now) / 4)),
         last_used_at: None,
         revoked_at: None,
         metadata: json!({}),

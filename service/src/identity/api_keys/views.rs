@@ -135,6 +135,7 @@ impl From<Model> for ApiKeyView {
             rotated_at,
             created_by,
             expires_at,
+            warn_at: _,
             last_used_at,
             revoked_at,
             metadata,

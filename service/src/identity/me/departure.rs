@@ -32,10 +32,14 @@ const ENDED: [&str; 3] = [
     "UPDATE team_invite SET status = 'REVOKED', updated_at = $2, revision = revision + 1
         WHERE invited_by = $1 AND status = 'PENDING'",
 ];
-const GONE: [&str; 4] = [
+const GONE: [&str; 8] = [
+    "UPDATE session SET device = NULL, ip = NULL WHERE user_id = $1",
     "DELETE FROM account WHERE user_id = $1",
     "DELETE FROM oidc_request WHERE user_id = $1",
-    "UPDATE session SET device = NULL, ip = NULL WHERE user_id = $1",
+    "DELETE FROM notification WHERE user_id = $1",
+    "DELETE FROM notification_inbox WHERE user_id = $1",
+    "DELETE FROM notification_preference WHERE user_id = $1",
+    "DELETE FROM user_device WHERE user_id = $1",
     "DELETE FROM membership WHERE user_id = $1",
 ];
 /// What was sent to the address, and who invited it.

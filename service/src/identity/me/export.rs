@@ -17,6 +17,8 @@ use crate::identity::accounts::{self, AccountView};
 use crate::identity::memberships::{self, MyMembershipView};
 use crate::identity::second_factors::{self, SecondFactorView};
 use crate::identity::users;
+use crate::notifications::notification_preferences::{self, NotificationPreferenceView};
+use crate::notifications::notifications::{self, NotificationView};
 
 /// Of each kind; the newest.
 const MOST: u64 = 200;
@@ -35,6 +37,9 @@ pub struct MyDataView {
     pub accounts: Vec<AccountView>,
     /// The newest 200 of all tenants, without secrets.
     pub api_keys: Vec<MyKeyView>,
+    /// The newest 200 of all tenants.
+    pub notifications: Vec<NotificationView>,
+    pub notification_preferences: NotificationPreferenceView,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -81,6 +86,8 @@ pub async fn export(ctx: &Ctx) -> Result<MyDataView> {
         second_factor: second_factors::get(ctx).await?,
         accounts: accounts::list(ctx).await?.data,
         api_keys: keys.into_iter().map(key).collect(),
+        notifications: notifications::newest_of(ctx, user.id, MOST).await?,
+        notification_preferences: notification_preferences::get(ctx).await?,
         profile: user.into(),
     })
 }

@@ -17,6 +17,7 @@ use crate::governance::audit_logs::Change;
 use crate::identity::sessions::rotation;
 use crate::identity::users;
 use crate::notifications::mails::{self, Letter};
+use crate::notifications::notify::{Notice, notify};
 
 /// What an authenticator shows beside the code.
 const ISSUER: &str = "Mission Control";
@@ -136,6 +137,7 @@ pub async fn confirm(ctx: &Ctx, confirm: ConfirmSecondFactor) -> Result<Recovery
     let recovery_codes = codes::renew(core, &tx, user.id).await?;
     rotation::end_all(&tx, user.id, ctx.session, now).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::SecondFactorEnabled).await?;
+    notify(core, tx.connection(), &[user.id], &Notice::second_factor_changed(true)).await?;
     finish(ctx, tx, user.id, "ENABLED").await?;
     Ok(RecoveryCodesView { recovery_codes })
 }
@@ -160,6 +162,7 @@ pub async fn disable(ctx: &Ctx, disable: DisableSecondFactor) -> Result<()> {
     let tx = prove(ctx, user.id, &code).await?;
     remove(&tx, user.id).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::SecondFactorDisabled).await?;
+    notify(core, tx.connection(), &[user.id], &Notice::second_factor_changed(false)).await?;
     finish(ctx, tx, user.id, "DISABLED").await
 }
 

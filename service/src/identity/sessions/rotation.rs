@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::entrance;
+use super::{entrance, user_devices};
 use crate::auth::access_tokens::Subject;
 use crate::auth::opaque::{REFRESH_TOKEN, Sha256Hash};
 use crate::auth::principal::RequestInfo;
@@ -73,6 +73,7 @@ pub async fn start(
         expires_at: core.clock.after(LIFETIME),
         revoked_at: None,
     };
+    let ip = row.ip.clone();
     let (id, device_name, expires_at) = (row.id, row.device.clone(), row.expires_at);
     let tx = core.db.system(Reason::SignIn).begin().await?;
     tx.lock(&format!("sessions of {user}")).await?;
@@ -82,6 +83,7 @@ pub async fn start(
     }
     row.into_active_model().reset_all().insert(tx.connection()).await?;
     let token = add_token(core, &tx, id).await?;
+    user_devices::note(core, &tx, user, device_name.as_deref(), ip.as_deref(), now).await?;
     let change = Change::to(KIND, id).with(json!({ "device": device_name, "expiresAt": expires_at }));
     let _recorded = append(core, tx.connection(), Entry::of_person(request, tenant, user, change)).await?;
     tx.commit().await?;

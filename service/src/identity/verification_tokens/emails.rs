@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::users;
 use crate::notifications::mails::{self, Letter};
+use crate::notifications::notify::{Notice, notify};
 
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -109,6 +110,7 @@ pub async fn confirm_change(core: &Core, confirm: ConfirmEmailChange, request: &
     tx.execute(sql, values).await.map_err(on_violation(Violation::Unique, taken))?;
     spend_all(core, &tx, user.id).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::EmailChanged).await?;
+    notify(core, tx.connection(), &[user.id], &Notice::email_changed()).await?;
     record(core, &tx, request, &user, json!({ "emailChanged": true })).await?;
     tx.commit().await?;
     core.principals.clear();

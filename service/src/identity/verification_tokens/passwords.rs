@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::identity::sessions::rotation;
 use crate::identity::users;
 use crate::notifications::mails::{self, Letter};
+use crate::notifications::notify::{Notice, notify};
 
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -68,6 +69,7 @@ pub(super) async fn prove(
     spend_all(core, &tx, user.id).await?;
     rotation::end_all(&tx, user.id, None, now).await?;
     mails::queue(core, tx.connection(), &email, &Letter::PasswordChanged).await?;
+    notify(core, tx.connection(), &[user.id], &Notice::password_changed()).await?;
     record(core, &tx, request, &user, json!({ "passwordChanged": true, "emailVerified": true })).await?;
     tx.commit().await?;
     core.principals.clear();

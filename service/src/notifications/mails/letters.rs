@@ -53,6 +53,16 @@ pub enum Letter<'a> {
     /// By an administrator of the platform.
     AccountDeactivated,
     AccountReactivated,
+    /// A notification, in its own words.
+    Notice {
+        title: &'a str,
+        text: &'a str,
+        is_security: bool,
+    },
+    /// Several, a line each.
+    Digest {
+        lines: &'a [String],
+    },
 }
 
 impl Letter<'_> {
@@ -71,7 +81,9 @@ impl Letter<'_> {
             | Self::AccountLinked { .. }
             | Self::AccountUnlinked { .. }
             | Self::AccountDeactivated
-            | Self::AccountReactivated => MailKind::SecurityNotice,
+            | Self::AccountReactivated
+            | Self::Notice { is_security: true, .. } => MailKind::SecurityNotice,
+            Self::Notice { is_security: false, .. } | Self::Digest { .. } => MailKind::Notification,
         }
     }
 
@@ -91,6 +103,11 @@ impl Letter<'_> {
             Self::AccountUnlinked { .. } => "Your account has one way less to sign in".to_owned(),
             Self::AccountDeactivated => "Your account was deactivated".to_owned(),
             Self::AccountReactivated => "Your account is active again".to_owned(),
+            Self::Notice { title, .. } => plain(title),
+            Self::Digest { lines } => match lines.len() {
+                1 => "A notification for you".to_owned(),
+                _ => "Notifications for you".to_owned(),
+            },
         }
     }
 
@@ -176,6 +193,11 @@ impl Letter<'_> {
                 plain(provider),
                 page(base, "forgot-password")
             ),
+            Self::Notice { title, text, .. } => format!("{}.\n\n{}", linkless(title), linkless(text)),
+            Self::Digest { lines } => {
+                let lines: Vec<String> = lines.iter().map(|line| format!("- {}", linkless(line))).collect();
+                lines.join("\n\n")
+            }
         };
         SecretString::from(format!("Hello,\n\n{text}\n\nMission Control\n{base}\n"))
     }
@@ -206,6 +228,18 @@ fn plain(name: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A sentence with names in it that others chose: no mail program finds an address in it.
+fn linkless(text: &str) -> String {
+    let keep = |c: char| if c.is_control() || "/@<>\\".contains(c) { ' ' } else { c };
+    let text: String = text.chars().map(keep).collect();
+    let words =
+        text.split_whitespace().map(|word| match word.trim_end_matches(['.', ',', '”']).contains('.') {
+            true => word.replace('.', " "),
+            false => word.to_owned(),
+        });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +256,19 @@ mod tests {
             assert_eq!(plain(name), shown);
         }
         assert!(plain(&"x".repeat(500)).len() <= LONGEST_NAME);
+    }
+
+    #[test]
+    fn sentences_make_no_links() {
+        for (text, shown) in [
+            ("The API key “a” expires. Make one.", "The API key “a” expires. Make one."),
+            ("“https://evil.example/x”", "“https: evil example x”"),
+            ("see evil.example.", "see evil example "),
+            ("a@evil.example", "a evil example"),
+            ("at 2026-01-01T00:00:00Z.\nBcc: b", "at 2026-01-01T00:00:00Z. Bcc: b"),
+        ] {
+            assert_eq!(linkless(text), shown);
+        }
     }
 
     #[test]
