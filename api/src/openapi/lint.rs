@@ -125,12 +125,15 @@ fn the_public_operations_are_these() {
         operations().iter().filter(|operation| operation.public).map(|one| one.id.as_str()).collect();
     let expected = [
         "accept_invite",
+        "complete_sign_in",
         "confirm_email_change",
         "decline_invite",
+        "finish_oidc_sign_in",
         "get_jwks",
         "get_livez",
         "get_metrics",
         "get_readyz",
+        "list_oidc_providers",
         "log_in",
         "log_out",
         "preview_invite",
@@ -139,6 +142,7 @@ fn the_public_operations_are_these() {
         "request_password_reset",
         "reset_password",
         "sign_in_by_magic_link",
+        "start_oidc_sign_in",
         "verify_email",
     ];
     assert_eq!(

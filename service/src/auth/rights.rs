@@ -151,7 +151,7 @@ mod tests {
             second_factor_due: false,
             reach: Reach::Tenant,
         };
-        assert_eq!(admin.permissions(), ["platform:tenants", "platform:mails"]);
+        assert_eq!(admin.permissions(), ["platform:tenants", "platform:users", "platform:mails"]);
         assert!(admin.require::<platform::Tenants>().is_ok());
         assert!(rights(Role::Owner, None).require::<platform::Tenants>().is_err());
         assert!(matches!(

@@ -48,6 +48,8 @@ pub fn base32(secret: &[u8]) -> String {
 /// As an authenticator scans it, in the key URI format of Google Authenticator.
 pub fn uri(secret: &[u8], issuer: &str, account: &str) -> Result<SecretString> {
     let mut uri = Url::parse("otpauth://totp/").map_err(Error::internal)?;
+    // A plus is a space to some readers, and so it is written in the query only.
+    let account = account.replace('%', "%25").replace('+', "%2B");
     uri.set_path(&format!("/{issuer}:{account}"));
     uri.query_pairs_mut()
         .append_pair("secret", &base32(secret))

@@ -54,7 +54,7 @@ async fn a_restored_copy_waits_for_its_confirmation(backend: Backend) {
     eventually("the node has noticed", async || app.core.quarantine.is_on()).await;
     eventually("the old session has ended", async || old.get("/v1/whoami").await.status == 401).await;
 
-    let body = json!({ "definitionId": definition });
+    let body = json!({ "definitionId": definition, "input": { "n": 1 } });
     let run = app.acme.owner.post("/v1/task-runs?wait=1", body).await.expect(202);
     assert_eq!((&run["status"], &run["attempt"]), (&json!("PENDING"), &json!(0)));
     let to = "ada@example.org";

@@ -51,7 +51,10 @@ async fn a_backup_is_restored_looked_at_and_confirmed() {
     let path = format!("/v1/task-runs/{}", done["id"].as_str().unwrap());
     assert_eq!(owner.get(&path).await.expect(200)["output"], done["output"]);
     anyone.get("/readyz").await.expect(503);
-    let waiting = owner.post("/v1/task-runs?wait=1", json!({ "definitionId": definition })).await.expect(202);
+    let waiting = owner
+        .post("/v1/task-runs?wait=1", json!({ "definitionId": definition, "input": { "n": 2 } }))
+        .await
+        .expect(202);
     assert_eq!(waiting["status"], "PENDING");
 
     assert!(run(&new, &["restore", "--confirm"]).0);

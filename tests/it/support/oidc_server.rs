@@ -62,6 +62,7 @@ struct Shared {
     codes: Mutex<HashMap<String, Code>>,
     faults: Mutex<Faults>,
     asked_for_keys: AtomicUsize,
+    visits: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -84,6 +85,7 @@ impl OidcServer {
             codes: Mutex::default(),
             faults: Mutex::new(faults),
             asked_for_keys: AtomicUsize::new(0),
+            visits: AtomicUsize::new(0),
         });
         let data = Data::from(shared.clone());
         let app = move || {
@@ -139,7 +141,7 @@ impl OidcServer {
         );
         assert_eq!(query["client_id"], CLIENT);
         let mut codes = self.0.codes.lock().unwrap();
-        let code = format!("code-{}", codes.len());
+        let code = format!("code-{}", self.0.visits.fetch_add(1, Ordering::SeqCst));
         let issued = Code {
             nonce: query["nonce"].as_str().into(),
             challenge: query["code_challenge"].clone(),

@@ -59,7 +59,7 @@ async fn create_tenant_domain(can: Can<tenant::Write>, Json(create): Json<Create
 
 /// Get a domain
 ///
-/// Every member may.
+/// With the TXT record that proves it, and whether it is proved. Every member may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "get_tenant_domain",
