@@ -14,7 +14,7 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// Get what signing in takes
 ///
-/// Every member may.
+/// Whether members need a second factor. Every member may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "get_tenant_sign_in",
