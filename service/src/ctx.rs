@@ -45,16 +45,45 @@ pub enum Actor {
         user: Uuid,
         key: Option<Uuid>,
     },
+    /// What people set up acts on its own.
+    Automation {
+        kind: Automation,
+        id: Uuid,
+    },
     System,
 }
 
-/// As it is stored: `user:<id>`, `api-key:<id>`, `client-token:<id>`, `system`.
+/// What starts runs that no request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Automation {
+    Schedule,
+    /// The definition whose event filter matched, or whose hook was called.
+    Trigger,
+    Batch,
+    /// The parent of a child.
+    Run,
+}
+
+impl Automation {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Trigger => "trigger",
+            Self::Batch => "batch",
+            Self::Run => "run",
+        }
+    }
+}
+
+/// As it is stored: `user:<id>`, `api-key:<id>`, `client-token:<id>`, `schedule:<id>` and
+/// so on, `system`.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User { id } => write!(f, "user:{id}"),
             Self::ApiKey { id, .. } => write!(f, "api-key:{id}"),
             Self::ClientToken { id, .. } => write!(f, "client-token:{id}"),
+            Self::Automation { kind, id } => write!(f, "{}:{id}", kind.label()),
             Self::System => f.write_str("system"),
         }
     }
@@ -66,7 +95,7 @@ impl Actor {
         match self {
             Self::ApiKey { id, .. } => Some(id),
             Self::ClientToken { key, .. } => key,
-            Self::User { .. } | Self::System => None,
+            Self::User { .. } | Self::Automation { .. } | Self::System => None,
         }
     }
 
@@ -76,7 +105,7 @@ impl Actor {
             Self::User { id } | Self::ApiKey { created_by: id, .. } | Self::ClientToken { user: id, .. } => {
                 Some(id)
             }
-            Self::System => None,
+            Self::Automation { .. } | Self::System => None,
         }
     }
 }
@@ -92,6 +121,29 @@ pub struct IdempotencyKey {
 }
 
 impl Ctx {
+    /// The context in which something that people set up acts on its own: it sees the whole tenant, because
+    /// what it may use was checked when it was saved.
+    pub fn automation(
+        core: &Core,
+        tenant: Uuid,
+        kind: Automation,
+        id: Uuid,
+        operation: &'static str,
+    ) -> Self {
+        Self {
+            core: core.clone(),
+            tenant,
+            actor: Actor::Automation { kind, id },
+            rights: Rights::automation(),
+            view: View::default(),
+            session: None,
+            request_id: format!("{}-{}", kind.label(), core.ids.next()),
+            operation,
+            ip: None,
+            idempotency: None,
+        }
+    }
+
     /// The tenant's rows that the caller sees.
     pub fn db(&self) -> TenantDb {
         let rows = self.core.db.tenant(self.tenant).within(self.rights.reach.clone());

@@ -201,6 +201,7 @@ fn key(request: &ServiceRequest, is_sign_in: bool) -> Key {
             Actor::User { id } | Actor::ApiKey { id, .. } => id,
             // Making tokens makes no more requests.
             Actor::ClientToken { user, key, .. } => key.unwrap_or(user),
+            Actor::Automation { id, .. } => id,
             Actor::System => Uuid::nil(),
         };
         return Key::Caller { tenant: principal.tenant, id };

@@ -27,6 +27,18 @@ pub struct Rights {
 }
 
 impl Rights {
+    /// Those of what acts on its own: no permission, because it calls no operation.
+    pub(crate) fn automation() -> Self {
+        Self {
+            role: None,
+            is_platform_admin: false,
+            scopes: None,
+            workspace: None,
+            second_factor_due: false,
+            reach: Reach::Tenant,
+        }
+    }
+
     pub fn allow(&self, permission: &PermissionRow) -> bool {
         let has = match permission.needs {
             Needs::Role(needed) => self.role.is_some_and(|role| role >= needed),

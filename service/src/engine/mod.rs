@@ -27,7 +27,7 @@ use entity::tasks::task_run::RunStatus;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-pub use admission::{Admission, RunUsage};
+pub use admission::{Admission, Place, RunUsage};
 pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
 pub use commit::{Committer, Created};
 pub use dispatch::Running;

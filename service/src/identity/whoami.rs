@@ -82,7 +82,7 @@ pub async fn get(ctx: &Ctx) -> Result<WhoamiView> {
         Actor::ApiKey { id, .. } => {
             CredentialView { kind: CredentialType::ApiKey, id: Some(id), workspace_id }
         }
-        Actor::User { .. } | Actor::ClientToken { .. } | Actor::System => {
+        Actor::User { .. } | Actor::ClientToken { .. } | Actor::Automation { .. } | Actor::System => {
             CredentialView { kind: CredentialType::Session, id: ctx.session, workspace_id }
         }
     };

@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod definition_config;
+pub mod launch;
 pub mod run_steps;
 pub mod targets;
 pub mod task_definitions;

@@ -138,7 +138,7 @@ async fn find(db: &impl ConnectionTrait, user: Uuid, id: Uuid) -> Result<Option<
 fn person(ctx: &Ctx) -> Result<Uuid> {
     match ctx.actor {
         Actor::User { id } => Ok(id),
-        Actor::ApiKey { .. } | Actor::ClientToken { .. } | Actor::System => {
+        Actor::ApiKey { .. } | Actor::ClientToken { .. } | Actor::Automation { .. } | Actor::System => {
             Err(Error::denied("person_only", "Sign in: an API key belongs to one tenant."))
         }
     }

@@ -161,7 +161,7 @@ pub async fn wait(ctx: &Ctx, submitted: Submitted, longest: Duration) -> Result<
     }
 }
 
-pub(super) fn check_input(target: &Target, input: &Value) -> Result<()> {
+pub(crate) fn check_input(target: &Target, input: &Value) -> Result<()> {
     let mut errors = Vec::new();
     if target.chat {
         errors.extend(chat_error(input));

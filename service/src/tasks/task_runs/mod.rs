@@ -15,7 +15,7 @@ use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
-pub(crate) use create::{new_run, replayed};
+pub(crate) use create::{check_input, new_run, replayed};
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
 pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 
