@@ -163,7 +163,7 @@ async fn refusal(
     let mut again = tokio::time::interval(RECHECK);
     loop {
         again.tick().await;
-        let principal = authenticate(core, credential.clone()).await;
+        let principal = authenticate(core, credential).await;
         let checked = principal.and_then(|principal| {
             principal.admit(ip)?;
             check(&principal)?;

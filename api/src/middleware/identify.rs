@@ -12,12 +12,13 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest};
 use ipnet::IpNet;
-use service::auth::principal::{Credential, Principal, RequestInfo, authenticate};
+use service::auth::principal::{Credential, Principal, Proof, RequestInfo};
 use service::error::Error;
 
 use super::rate_limit::UPKEEP;
 use super::{Answer, Shared, boxed, refuse};
 use crate::error::HttpError;
+use crate::gate::Gate;
 use crate::openapi::operation_of;
 
 const API_KEY: &str = "x-api-key";
@@ -50,11 +51,8 @@ pub async fn identify(
             request.extensions_mut().insert(Caller::Unchecked);
             return next.call(request).await.map(boxed);
         }
-        let core = gate.core.clone();
         let checked = match credential {
-            Ok(credential) => {
-                gate.run(Duration::ZERO, async move { Ok(authenticate(&core, credential).await) }).await
-            }
+            Ok(credential) => look_up(&gate, &credential).await,
             Err(error) => Ok(Err(error)),
         };
         let caller = match checked {
@@ -69,6 +67,19 @@ pub async fn identify(
         request.extensions_mut().insert(caller);
     }
     next.call(request).await.map(boxed)
+}
+
+/// Who was looked up a moment ago needs no work on the main runtime.
+async fn look_up(gate: &Gate, credential: &Credential) -> Result<Result<Principal, Error>, HttpError> {
+    let proof = match Proof::of(&gate.core, credential) {
+        Ok(proof) => proof,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(known) = proof.remembered(&gate.core).await {
+        return Ok(Ok(known));
+    }
+    let core = gate.core.clone();
+    gate.run(Duration::ZERO, async move { Ok(proof.caller(&core).await) }).await
 }
 
 /// `Authorization: Bearer` goes before `X-API-Key`.
@@ -111,7 +122,7 @@ pub fn caller(request: &HttpRequest) -> Result<Principal, HttpError> {
 /// The request's id and the caller's address; the idempotency key is the extractors' to add.
 pub fn request_info(request: &HttpRequest) -> RequestInfo {
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let trusted = crate::gate::Gate::of(request);
+    let trusted = Gate::of(request);
     let trusted = trusted.as_ref().map_or(&[][..], |gate| gate.options.trusted_proxies.as_slice());
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let ip = peer.map(|peer| client_address(peer, request.headers(), trusted));

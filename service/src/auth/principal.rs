@@ -15,7 +15,7 @@ use moka::future::Cache;
 use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::access_tokens::{AccessTokens, ClientGrant, Parent, Subject};
+use super::access_tokens::{AccessClaims, AccessTokens, ClientGrant, Parent, Subject};
 use super::api_keys;
 use super::networks::Networks;
 use super::opaque::Sha256Hash;
@@ -157,30 +157,80 @@ impl Principal {
 
 /// # Errors
 /// [`Error::Unauthenticated`] for anything that is not a live credential.
-pub async fn authenticate(core: &Core, credential: Credential) -> Result<Principal> {
-    match credential {
-        Credential::ApiKey(text) => by_key(core, &text).await,
-        Credential::Bearer(text) if api_keys::is_api_key(&text) => by_key(core, &text).await,
-        Credential::Bearer(text) if AccessTokens::is_client(&text) => by_client_token(core, &text).await,
-        Credential::Bearer(text) => by_token(core, &text).await,
+pub async fn authenticate(core: &Core, credential: &Credential) -> Result<Principal> {
+    Proof::of(core, credential)?.caller(core).await
+}
+
+/// A credential whose form and signature are right; whether it is live has to be looked up.
+pub struct Proof(Proved);
+
+enum Proved {
+    Client(ClientGrant),
+    Session(AccessClaims),
+    Key(Sha256Hash),
+}
+
+impl Proof {
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub fn of(core: &Core, credential: &Credential) -> Result<Self> {
+        let now = core.clock.now();
+        Ok(Self(match credential {
+            Credential::Bearer(text) if AccessTokens::is_client(text) => {
+                Proved::Client(core.access_tokens.verify_client(text, now)?)
+            }
+            Credential::Bearer(text) if !api_keys::is_api_key(text) => {
+                Proved::Session(core.access_tokens.verify(text, now)?)
+            }
+            Credential::Bearer(text) | Credential::ApiKey(text) => Proved::Key(api_keys::parse(text)?),
+        }))
+    }
+
+    fn key(&self) -> CacheKey {
+        match &self.0 {
+            Proved::Client(grant) => CacheKey::ClientToken(grant.id),
+            Proved::Session(claims) => CacheKey::Session { id: claims.sid, tenant: claims.tid },
+            Proved::Key(hash) => CacheKey::ApiKey(*hash.as_bytes()),
+        }
+    }
+
+    /// The caller as they were looked up a moment ago: no query, so that any runtime may ask.
+    pub async fn remembered(&self, core: &Core) -> Option<Principal> {
+        let known = core.principals.fresh(self.key()).await?;
+        let is_theirs = match &self.0 {
+            Proved::Session(claims) => known.actor.user() == Some(claims.sub),
+            Proved::Client(_) | Proved::Key(_) => true,
+        };
+        is_theirs.then_some(known)
+    }
+
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the credential is not live.
+    pub async fn caller(self, core: &Core) -> Result<Principal> {
+        if let Some(known) = self.remembered(core).await {
+            return Ok(known);
+        }
+        let key = self.key();
+        let principal = match self.0 {
+            Proved::Client(grant) => load_client(core, grant).await?,
+            Proved::Session(claims) => {
+                let AccessClaims { sub: user, tid: tenant, sid: session, .. } = claims;
+                load_session(core, Subject { user, tenant, session }).await?
+            }
+            Proved::Key(hash) => load_key(core, &hash).await?,
+        };
+        core.principals.keep(key, &principal).await;
+        Ok(principal)
     }
 }
 
-async fn by_client_token(core: &Core, token: &str) -> Result<Principal> {
-    let grant = core.access_tokens.verify_client(token, core.clock.now())?;
-    let key = CacheKey::ClientToken(grant.id);
-    if let Some(principal) = core.principals.fresh(key).await {
-        return Ok(principal);
-    }
-    let parent = match parent_of(core, &grant).await {
+async fn load_client(core: &Core, grant: ClientGrant) -> Result<Principal> {
+    match parent_of(core, &grant).await {
         Err(Error::Unauthenticated { .. }) => {
-            return Err(Error::unauthenticated("invalid_token", "What made the client token has ended."));
+            Err(Error::unauthenticated("invalid_token", "What made the client token has ended."))
         }
-        parent => parent?,
-    };
-    let principal = narrowed(parent, grant);
-    core.principals.keep(key, &principal).await;
-    Ok(principal)
+        parent => Ok(narrowed(parent?, grant)),
+    }
 }
 
 /// The credential that made the token, as it is now.
@@ -230,20 +280,6 @@ pub fn client_token_limited() -> Error {
     Error::denied("client_token_limited", "A client token may not do this: use the credential that made it.")
 }
 
-async fn by_token(core: &Core, token: &str) -> Result<Principal> {
-    let claims = core.access_tokens.verify(token, core.clock.now())?;
-    let key = CacheKey::Session { id: claims.sid, tenant: claims.tid };
-    if let Some(principal) =
-        core.principals.fresh(key).await.filter(|known| known.actor.user() == Some(claims.sub))
-    {
-        return Ok(principal);
-    }
-    let subject = Subject { user: claims.sub, tenant: claims.tid, session: claims.sid };
-    let principal = load_session(core, subject).await?;
-    core.principals.keep(key, &principal).await;
-    Ok(principal)
-}
-
 #[expect(clippy::disallowed_methods, reason = "a session is found before its tenant is known")]
 async fn load_session(core: &Core, subject: Subject) -> Result<Principal> {
     let Subject { user, tenant, session } = subject;
@@ -269,17 +305,6 @@ async fn load_session(core: &Core, subject: Subject) -> Result<Principal> {
         sight: person.sight,
         networks: Networks::default(),
     })
-}
-
-async fn by_key(core: &Core, text: &str) -> Result<Principal> {
-    let hash = api_keys::parse(text)?;
-    let key = CacheKey::ApiKey(*hash.as_bytes());
-    if let Some(principal) = core.principals.fresh(key).await {
-        return Ok(principal);
-    }
-    let principal = load_key(core, &hash).await?;
-    core.principals.keep(key, &principal).await;
-    Ok(principal)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a key is found before its tenant is known")]

@@ -75,7 +75,7 @@ async fn sign_in(core: &Core, password: &SecretString) -> Result<Ctx, Error> {
     let SignedIn::Tokens(tokens) = sessions::login(core, login, None, &request()).await? else {
         return Err(Error::internal("the demo's person has a second factor"));
     };
-    let principal = principal::authenticate(core, Credential::Bearer(tokens.access_token)).await?;
+    let principal = principal::authenticate(core, &Credential::Bearer(tokens.access_token)).await?;
     Ok(principal.ctx(core, &request()))
 }
 
