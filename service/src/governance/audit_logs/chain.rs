@@ -33,6 +33,11 @@ pub fn data_hash(salt: &[u8], old: Option<&str>, new: Option<&str>) -> Hash {
 
 /// Of the row behind `previous`, whose detail's hashes it takes as given.
 pub fn row_hash(previous: &[u8], row: &Model) -> Hash {
+    linked(previous, &canonical(row))
+}
+
+/// What is hashed of a row beside the hash of the one before.
+pub fn canonical(row: &Model) -> Vec<u8> {
     let outcome = match row.outcome {
         AuditOutcome::Succeeded => "SUCCEEDED",
         AuditOutcome::Refused => "REFUSED",
@@ -53,14 +58,23 @@ pub fn row_hash(previous: &[u8], row: &Model) -> Hash {
         row.request_id.as_str(),
         hex(&row.detail_hash),
     );
-    digest(previous, &canonical)
+    json(&canonical)
 }
 
 fn digest(before: &[u8], canonical: &impl serde::Serialize) -> Hash {
-    let mut context = Context::new(&SHA256);
-    context.update(before);
+    linked(before, &json(canonical))
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
     // Texts, numbers and ids have a JSON form: this cannot fail.
-    context.update(&serde_json::to_vec(canonical).unwrap_or_default());
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The hash of a row whose canonical form is this.
+pub fn linked(previous: &[u8], canonical: &[u8]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    context.update(previous);
+    context.update(canonical);
     let mut hash = Hash::default();
     hash.copy_from_slice(context.finish().as_ref());
     hash

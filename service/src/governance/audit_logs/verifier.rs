@@ -36,6 +36,41 @@ pub struct Break {
     pub fault: Fault,
 }
 
+/// A row as far as it can be looked at alone, in any order and on any core: all but its link.
+pub struct Weighed {
+    number: i64,
+    detail_fits: bool,
+    is_erased: bool,
+    canonical: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl From<Model> for Weighed {
+    fn from(row: Model) -> Self {
+        Self {
+            number: row.number,
+            detail_fits: detail_fits(&row),
+            is_erased: row.ip_salt.is_none() || row.data_salt.is_none(),
+            canonical: chain::canonical(&row),
+            hash: row.hash,
+        }
+    }
+}
+
+fn detail_fits(row: &Model) -> bool {
+    let (ip, old, new) = (row.ip_address.as_deref(), row.old_data.as_deref(), row.new_data.as_deref());
+    let Some((of_ip, of_data)) = row.detail_hash.split_at_checked(32) else { return false };
+    let ip_fits = match &row.ip_salt {
+        Some(salt) => chain::ip_hash(salt, ip)[..] == *of_ip,
+        None => ip.is_none(),
+    };
+    let data_fits = match &row.data_salt {
+        Some(salt) => chain::data_hash(salt, old, new)[..] == *of_data,
+        None => old.is_none() && new.is_none(),
+    };
+    ip_fits && data_fits
+}
+
 /// How far a chain was found whole.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -61,35 +96,24 @@ impl Verifier {
     ///
     /// # Errors
     /// The break, behind which nothing can be said.
-    pub fn step(&mut self, row: &Model) -> Result<(), Break> {
+    pub fn step(&mut self, row: &Weighed) -> Result<(), Break> {
         let number = self.at.number + 1;
         let broken = |fault| Err(Break { number, fault });
         if row.number != number {
             return broken(Fault::Missing);
         }
-        let (ip, old, new) = (row.ip_address.as_deref(), row.old_data.as_deref(), row.new_data.as_deref());
-        let Some((of_ip, of_data)) = row.detail_hash.split_at_checked(32) else {
-            return broken(Fault::DetailChanged);
-        };
-        let ip_fits = match &row.ip_salt {
-            Some(salt) => chain::ip_hash(salt, ip)[..] == *of_ip,
-            None => ip.is_none(),
-        };
-        let data_fits = match &row.data_salt {
-            Some(salt) => chain::data_hash(salt, old, new)[..] == *of_data,
-            None => old.is_none() && new.is_none(),
-        };
-        if !ip_fits || !data_fits {
+        if !row.detail_fits {
             return broken(Fault::DetailChanged);
         }
-        self.erased += u64::from(row.ip_salt.is_none() || row.data_salt.is_none());
-        if chain::row_hash(&self.at.hash, row)[..] != row.hash[..] {
+        self.erased += u64::from(row.is_erased);
+        if chain::linked(&self.at.hash, &row.canonical)[..] != row.hash[..] {
             return broken(Fault::HashWrong);
         }
         if self.checkpoint.as_ref().is_some_and(|kept| kept.number == number && kept.hash != row.hash) {
             return broken(Fault::CheckpointDiffers);
         }
-        self.at = Link { number, hash: row.hash.clone() };
+        self.at.number = number;
+        self.at.hash.clone_from(&row.hash);
         self.rows += 1;
         Ok(())
     }

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::chain::{self, hex};
 use super::checkpoint::{self, LONGEST};
-use super::verifier::{Break, Link, Verifier};
+use super::verifier::{Break, Link, Verifier, Weighed};
 use crate::ctx::Ctx;
 use crate::db::TenantDb;
 use crate::error::{Error, Result};
@@ -145,18 +145,22 @@ pub async fn verify_stored(db: &TenantDb) -> Result<(u64, Option<Break>)> {
         if rows.is_empty() {
             return Ok((verifier.rows, verifier.end(&ends.end).err()));
         }
-        if let Err(broken) = rows.iter().try_for_each(|row| verifier.step(row)) {
+        if let Err(broken) = rows.into_iter().try_for_each(|row| verifier.step(&row.into())) {
             return Ok((verifier.rows, Some(broken)));
         }
     }
 }
 
-/// Hashes one batch while the next ones are read, each by its numbers, on connections of their own.
+/// Links one batch while the next ones are read and weighed, each by its numbers, on connections and cores of
+/// their own: what is done one row after the other is one hash.
 async fn walk(ctx: &Ctx, verifier: &mut Verifier, last: i64) -> Result<Option<Break>> {
     let mut ranges = ranges(verifier.at().number, last);
     let read = |(after, to): (i64, i64)| {
         let ctx = ctx.clone();
-        tokio::spawn(async move { batch(&ctx.db(), after, to, BATCH).await })
+        tokio::spawn(async move {
+            let rows = batch(&ctx.db(), after, to, BATCH).await?;
+            Ok::<Vec<Weighed>, Error>(rows.into_iter().map(Weighed::from).collect())
+        })
     };
     let mut reads: VecDeque<_> = ranges.by_ref().take(READ_AHEAD).map(read).collect();
     while let Some(next) = reads.pop_front() {

@@ -79,7 +79,7 @@ fn seal(rows: &mut [Model], first: usize) {
 
 fn verify(rows: &[Model], end: &Link, checkpoint: Option<&Link>) -> Result<Verifier, Break> {
     let mut verifier = Verifier::new(start(), checkpoint.cloned());
-    rows.iter().try_for_each(|row| verifier.step(row))?;
+    rows.iter().try_for_each(|row| verifier.step(&row.clone().into()))?;
     verifier.end(end)?;
     Ok(verifier)
 }
