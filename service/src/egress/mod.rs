@@ -11,7 +11,7 @@ mod client;
 mod error;
 mod exchange;
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 mod message;
 mod redirect;
 mod resolver;

@@ -1,15 +1,16 @@
-//! Domains that a tenant has proved to be its own by a TXT record. New people whose address at a proved
+//! Domains that a tenant has proved to be its own, by a TXT record or a file. New people whose address at a proved
 //! domain a provider has verified join the tenant by signing in.
 //!
 //! Invariants: a domain counts from its proof on, for one tenant at a time; nobody gets a role by it that
 //! its maker could not give; domains where strangers have addresses are refused.
 
 mod names;
+mod proof;
 
 use chrono::{DateTime, Utc};
 use entity::identity::app_user;
 use entity::identity::membership::Role;
-use entity::identity::tenant_domain::{ActiveModel, Entity, Model};
+use entity::identity::tenant_domain::{ActiveModel, DomainProof, Entity, Model};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{Condition, FromQueryResult as _};
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,6 @@ use crate::governance::audit_logs::{Change, Entry, append};
 
 /// Domains of one tenant.
 const MOST: u64 = 50;
-/// Before the domain, where the record stands.
-const LABEL: &str = "_mission-control";
 const PROOF_BYTES: usize = 16;
 
 const PROVED: &str = "SELECT d.* FROM tenant_domain d JOIN tenant t ON t.id = d.tenant_id
@@ -53,9 +52,15 @@ pub struct TenantDomainView {
     /// Where the proof has to stand, as a TXT record.
     #[schema(example = "_mission-control.example.org")]
     pub record_name: String,
-    /// What has to stand there.
+    /// What has to stand there, or in the file.
     #[schema(example = "mission-control-domain=5b0e3f6c8d9a4b1e8f7c2d3a4b5c6d7e")]
     pub record_value: String,
+    /// Where the proof may stand instead, as a line of a text file.
+    #[schema(format = Uri, example = "https://example.org/.well-known/mission-control-domain.txt")]
+    pub file_url: String,
+    /// How it was proved.
+    #[schema(required)]
+    pub verified_by: Option<DomainProof>,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -65,7 +70,7 @@ page!(TenantDomainPage, TenantDomainView);
 
 impl From<Model> for TenantDomainView {
     fn from(row: Model) -> Self {
-        let record_value = record_value(&row);
+        let record_value = proof::value(&row);
         let Model {
             tenant_id: _,
             id,
@@ -73,11 +78,12 @@ impl From<Model> for TenantDomainView {
             join_role,
             proof: _,
             verified_at,
+            verified_by,
             revision,
             created_at,
             updated_at,
         } = row;
-        let record_name = format!("{LABEL}.{domain}");
+        let (record_name, file_url) = (proof::record_name(&domain), proof::file_url(&domain));
         Self {
             id,
             domain,
@@ -85,6 +91,8 @@ impl From<Model> for TenantDomainView {
             verified_at,
             record_name,
             record_value,
+            file_url,
+            verified_by,
             revision,
             created_at,
             updated_at,
@@ -161,6 +169,7 @@ pub async fn create(ctx: &Ctx, create: CreateTenantDomain) -> Result<TenantDomai
         join_role,
         proof: proof.map(|byte| format!("{byte:02x}")).concat(),
         verified_at: None,
+        verified_by: None,
         revision: 1,
         created_at: now,
         updated_at: now,
@@ -191,7 +200,7 @@ pub async fn update(
     crud::update::<Domains>(ctx, id, expected, change).await
 }
 
-/// Looks for the record. Once proved, a domain stays so until it is deleted.
+/// Looks for the record, then for the file. Once proved, a domain stays so until it is deleted.
 ///
 /// # Errors
 /// 403 `role_above_own`; 409 `domain_unproved`, `domain_taken`; 502 `upstream_failed`.
@@ -201,19 +210,14 @@ pub async fn verify(ctx: &Ctx, id: Uuid) -> Result<TenantDomainView> {
     if row.verified_at.is_some() {
         return Ok(row.into());
     }
-    let name = format!("{LABEL}.{}", row.domain);
-    let texts = ctx.core.egress.txt(&name, &ctx.core.ids).await.map_err(|error| Error::Upstream {
-        code: "upstream_failed",
-        detail: format!("The name server does not answer: {error}"),
-    })?;
-    let value = record_value(&row);
-    if !texts.iter().any(|text| text.trim() == value) {
-        let message = "There is no such TXT record yet: what was just added may take an hour to be seen.";
-        return Err(Error::conflict("domain_unproved", message));
-    }
+    let by = proof::look(&ctx.core, &row).await?;
     let taken = Error::conflict("domain_taken", "Another tenant has proved this domain.");
     let tx = ctx.db().begin().await?;
-    let changes = ActiveModel { verified_at: Set(Some(ctx.core.clock.now())), ..ActiveModel::default() };
+    let changes = ActiveModel {
+        verified_at: Set(Some(ctx.core.clock.now())),
+        verified_by: Set(Some(by)),
+        ..ActiveModel::default()
+    };
     let written = crud::write::<Domains>(ctx, &tx, id, row.revision, changes).await;
     let written = written.map_err(|error| match error {
         Error::Conflict { code: "domain_taken", .. } => taken,
@@ -261,8 +265,4 @@ pub(super) async fn join(
     let entry = Entry::of_person(request, tenant_id, user.id, Change::of::<Entity>(id).with(joined));
     let _recorded = append(core, tx.connection(), entry).await?;
     Ok(Some(user))
-}
-
-fn record_value(row: &Model) -> String {
-    format!("mission-control-domain={}", row.proof)
 }

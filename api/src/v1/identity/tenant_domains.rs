@@ -41,8 +41,8 @@ async fn list_tenant_domains(can: Can<tenant::Read>, Query(paging): Query<Paging
 
 /// Claim a domain
 ///
-/// Nothing follows from it before the domain is proved: put the TXT record of the answer into its zone,
-/// then verify. Domains of mail providers and registries are refused. At most 50. Administrators and
+/// Nothing follows from it before the domain is proved: put the TXT record of the answer into its zone, or the same
+/// line into the file that the answer names, then verify. Domains of mail providers and registries are refused. At most 50. Administrators and
 /// owners may, and give `joinRole` up to their own.
 #[utoipa::path(
     tag = "Tenants",
@@ -59,7 +59,7 @@ async fn create_tenant_domain(can: Can<tenant::Write>, Json(create): Json<Create
 
 /// Get a domain
 ///
-/// With the TXT record that proves it, and whether it is proved. Every member may.
+/// With the TXT record or file that proves it, and whether and how it is proved. Every member may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "get_tenant_domain",
@@ -97,7 +97,7 @@ async fn update_tenant_domain(
 
 /// Prove a domain
 ///
-/// Looks for the TXT record. From then on new people who sign in with a provider that has verified their
+/// Looks for the TXT record, then for the file, which counts only over https and where no redirect leads elsewhere. From then on new people who sign in with a provider that has verified their
 /// address at this domain become members with `joinRole`. A domain is one tenant's: 409 `domain_taken` where
 /// another one has proved it. Verifying a proved domain changes nothing. Administrators and owners may.
 #[utoipa::path(
@@ -106,7 +106,7 @@ async fn update_tenant_domain(
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The proved domain.", body = TenantDomainView, headers(("ETag" = String, description = "Its revision."))),
-        (status = 502, description = "The name server does not answer.", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The name server does not answer, and there is no file.", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("tenant:write"))),
 )]

@@ -4,7 +4,7 @@
 mod limits;
 mod reach;
 mod redirects;
-mod server;
+pub(crate) mod server;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -62,7 +62,7 @@ fn egress(policy: Policy, names: Arc<Names>) -> Egress {
 }
 
 /// A door whose names all are this machine.
-fn loopback(open: &[String]) -> Egress {
+pub(crate) fn loopback(open: &[String]) -> Egress {
     egress(policy(open), Names::new(&[&["127.0.0.1"]]))
 }
 
