@@ -12,7 +12,7 @@ use entity::governance::retention_policy::{ActiveModel, Entity, Model};
 use entity::identity::tenant;
 use sea_orm::ActiveValue::Set;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::crud::{self, Expected, Patch, Resource};
@@ -22,6 +22,7 @@ use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::plans::PlanLimits;
 
+pub(super) use removal::remove_audit;
 pub use rounds::{Rounds, apply, sweep};
 
 /// Of ended sessions, whatever the plan: they tell where somebody was.
@@ -95,7 +96,7 @@ pub struct RetentionClassView {
     pub class: RetentionClass,
     /// For how many days it is kept.
     pub days: i32,
-    /// Whether the tenant chose so; else it follows `dataRetentionDays`.
+    /// Whether the tenant chose so, or asks for a preview of it; else it follows `dataRetentionDays`.
     pub is_own: bool,
     pub floor_days: i32,
     /// The most that the plan allows.
@@ -160,11 +161,33 @@ impl From<Model> for PolicyView {
     }
 }
 
+/// Days to look at instead of those that hold.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct RetentionPreview {
+    /// What would be due if runs were kept so long.
+    #[param(minimum = 1, maximum = 3650)]
+    pub runs_days: Option<i32>,
+    /// What would be due if the audit log were kept so long.
+    #[param(minimum = 90, maximum = 3650)]
+    pub audit_days: Option<i32>,
+    /// What would be due if ended sessions were kept so long.
+    #[param(minimum = 1, maximum = 365)]
+    pub sessions_days: Option<i32>,
+}
+
+/// What holds, or would hold with the days of a preview.
+///
 /// # Errors
 /// None of its own.
-pub async fn get(ctx: &Ctx) -> Result<TenantRetentionView> {
+pub async fn get(ctx: &Ctx, preview: RetentionPreview) -> Result<TenantRetentionView> {
     let db = ctx.db();
-    let (tenant, policy) = (tenant(&db).await?, policy(&db, ctx.core.clock.now()).await?);
+    let (tenant, mut policy) = (tenant(&db).await?, policy(&db, ctx.core.clock.now()).await?);
+    let RetentionPreview { runs_days, audit_days, sessions_days } = preview;
+    policy.runs_days = runs_days.or(policy.runs_days);
+    policy.audit_days = audit_days.or(policy.audit_days);
+    policy.sessions_days = sessions_days.or(policy.sessions_days);
     let limits = ctx.core.config.plans.of(tenant.plan);
     let mut classes = Vec::with_capacity(RetentionClass::ALL.len());
     for class in RetentionClass::ALL {
@@ -216,7 +239,7 @@ pub async fn update(
     if wanted != current {
         write(ctx, current, wanted).await?;
     }
-    get(ctx).await
+    get(ctx, RetentionPreview::default()).await
 }
 
 async fn write(ctx: &Ctx, current: Model, wanted: Model) -> Result<()> {

@@ -55,6 +55,10 @@ async fn ended_runs_go_and_live_ones_stay(app: App) {
     owner.post(&format!("{young}/cancel"), json!({})).await.expect(200);
     assert_eq!(class(&owner, "RUNS").await["due"], 0);
     app.core.clock.advance(days(2));
+    let preview = owner.get("/v1/tenant/retention?runsDays=365").await.expect(200);
+    let kept_longer =
+        preview["classes"].as_array().unwrap().iter().find(|class| class["class"] == "RUNS").unwrap();
+    assert_eq!((&kept_longer["due"], &kept_longer["days"]), (&json!(0), &json!(365)));
     let due = class(&owner, "RUNS").await;
     assert_eq!((&due["due"], &due["days"], &due["isOwn"]), (&json!(1), &json!(30), &json!(true)));
     assert!(apply(&app).await);

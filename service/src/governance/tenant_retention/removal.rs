@@ -117,6 +117,11 @@ async fn of(tx: &TenantTx, sql: &str, ids: &[Uuid]) -> Result<u64> {
     Ok(tx.execute(&sql, tx.dialect().bind(&columns, ids)).await?)
 }
 
+/// Removes the next rows of the audit log of a tenant that is erased, whatever their age.
+pub async fn remove_audit(tx: &TenantTx) -> Result<u64> {
+    Ok(audit(tx, DateTime::<Utc>::MAX_UTC).await? as u64)
+}
+
 /// Moves the chain's anchor over the rows that are old enough, and removes what is behind it.
 async fn audit(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
     let chain = lock_chain(tx).await?;
