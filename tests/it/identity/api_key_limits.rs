@@ -1,10 +1,6 @@
 //! What limits a key: its maker's rights as they are now, its agents, and where it is used from.
 
-use std::net::TcpListener;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, Client, eventually, people};
 
@@ -154,16 +150,7 @@ on_both! {
         assert_eq!((&newest["outcome"], &newest["code"]), (&json!("REFUSED"), &json!("address_not_allowed")));
         assert_eq!(newest["actor"], format!("api-key:{}", made["id"].as_str().unwrap()));
 
-        let stop = CancellationToken::new();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let behind = format!("http://{}", listener.local_addr().unwrap());
-        let options = api::server::Options {
-            workers: 1,
-            drain: Duration::from_millis(100),
-            trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
-            ..Default::default()
-        };
-        tokio::spawn(api::server::run(app.core.clone(), listener, options, stop.clone()));
+        let behind = app.serve(|options| options.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
         let proxied = elsewhere.at(&behind);
         let from = async |address: &str| {
             proxied.send(proxied.request("GET", "/v1/agents").header("x-forwarded-for", address)).await.status
@@ -171,7 +158,6 @@ on_both! {
         assert_eq!((from("203.0.113.7").await, from("203.0.113.8").await), (200, 403));
         assert_eq!(from("203.0.113.7, 198.51.100.1").await, 403);
         assert_eq!(from("::ffff:203.0.113.7").await, 200);
-        stop.cancel();
 
         app.acme.owner.patch(&path_of(&made), json!({ "ipAllowList": [] })).await.expect(200);
         elsewhere.get("/v1/agents").await.expect(200);

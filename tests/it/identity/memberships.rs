@@ -40,7 +40,7 @@ on_both! {
         assert_eq!(answers[0]["status"], "INVITED");
     }
 
-    async fn nobody_rises_or_raises_above_themselves(app: App) {
+    async fn role_raised_by_oneself(app: App) {
         let (admin, path) = member(&app, "admin@acme.example.com", "ADMIN").await;
         let owner = own(&app).await;
         assert_eq!(admin.patch(&path, json!({ "role": "OWNER" })).await.problem(403), "role_above_own");
@@ -118,5 +118,25 @@ on_both! {
         assert_eq!(app.rival.owner.get(&path).await.problem(404), "not_found");
         assert_eq!(app.rival.owner.patch(&path, json!({ "role": "VIEWER" })).await.problem(404), "not_found");
         assert_eq!(app.rival.owner.delete(&path).await.problem(404), "not_found");
+    }
+}
+
+on_both! {
+    manual;
+    async fn a_removed_members_live_token_is_refused_within_a_second(app: App) {
+        let (person, path) = member(&app, "m@example.com", "MANAGER").await;
+        let key = person.post("/v1/api-keys", json!({ "name": "k", "scopes": ["*"] })).await.expect(201);
+        let key = app.anyone().with_key(key["key"].as_str().unwrap());
+        person.get("/v1/agents").await.expect(200);
+        key.get("/v1/agents").await.expect(200);
+        // As another node does it: this one is not told.
+        let id: uuid::Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
+        let tx = app.core.db.system(service::db::Reason::People).begin().await.unwrap();
+        let gone = tx.execute("DELETE FROM membership WHERE id = $1", vec![id.into()]).await.unwrap();
+        assert_eq!(gone.rows_affected(), 1);
+        tx.commit().await.unwrap();
+        app.core.clock.advance(std::time::Duration::from_secs(1));
+        assert_eq!(person.get("/v1/agents").await.problem(401), "session_ended");
+        assert_eq!(key.get("/v1/agents").await.problem(401), "invalid_api_key");
     }
 }

@@ -34,7 +34,7 @@ async fn use_tokens(app: &App, session: &str, count: u32) {
 }
 
 on_both! {
-    async fn unknown_people_and_wrong_passwords_look_the_same(app: App) {
+    async fn enumeration_by_login(app: App) {
         let wrong = log_in(&app, &app.acme.owner_email, "not the password").await;
         let unknown = log_in(&app, "nobody@example.com", PASSWORD).await;
         assert_eq!(wrong.body["detail"], unknown.body["detail"]);
@@ -42,7 +42,7 @@ on_both! {
         log_in(&app, &app.acme.owner_email.to_uppercase(), PASSWORD).await.expect(200);
     }
 
-    async fn a_refresh_token_works_once_and_reuse_ends_the_session(app: App) {
+    async fn refresh_reuse_ends_the_session(app: App) {
         let first = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
         let second = refresh(&app, &first).await.expect(200);
         with_token(&app, &second).get("/v1/whoami").await.expect(200);
@@ -125,5 +125,36 @@ on_both! {
         }
         assert!(refused > 0);
         log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+    }
+}
+
+on_both! {
+    manual;
+    async fn brute_force_is_throttled_per_account_and_address_without_locking_the_owner_out(app: App) {
+        let server = app.serve(|options| options.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+        let anyone = app.anyone().at(&server);
+        let from = async |address: String, password: &str| {
+            let body = json!({ "email": app.acme.owner_email, "password": password });
+            anyone.send(anyone.request("POST", "/v1/auth/login").header("x-forwarded-for", address).json(&body)).await
+        };
+        let home = || "192.0.2.1".to_owned();
+        from(home(), PASSWORD).await.expect(200);
+        // One address soon has no guess left, and many together neither.
+        let (mut looked_at, mut refused) = (0, 0);
+        for stranger in 0..12 {
+            for _ in 0..11 {
+                let answer = from(format!("198.51.100.{stranger}"), "not the password").await;
+                let count = if answer.status == 429 { &mut refused } else { &mut looked_at };
+                *count += 1;
+                if answer.status == 429 {
+                    assert!(answer.headers.contains_key("retry-after"));
+                    assert_eq!(answer.problem(429), "sign_in_attempts");
+                    break;
+                }
+            }
+        }
+        assert!(looked_at == 60 && refused == 12, "{looked_at} guesses were looked at, {refused} addresses refused");
+        assert_eq!(from("198.51.100.77".to_owned(), PASSWORD).await.problem(429), "sign_in_attempts");
+        from(home(), PASSWORD).await.expect(200);
     }
 }

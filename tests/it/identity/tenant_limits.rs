@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use service::core::World;
 use service::identity::plans::{Plan, PlanLimits, Plans};
 
-use crate::support::{App, Backend, Client, mails};
+use crate::support::{App, Backend, Client, PASSWORD, mails};
 
 /// A server whose FREE plan is narrow, with both tenants on it.
 async fn narrow(backend: Backend) -> App {
@@ -19,6 +19,7 @@ async fn narrow(backend: Backend) -> App {
         api_keys: 3,
         runs_per_month: 5,
         queued_runs: 4,
+        requests_per_minute: 3,
         ..plans.of(Plan::Free).clone()
     };
     plans.set(Plan::Free, free);
@@ -195,6 +196,38 @@ async fn a_refused_run_leaves_its_place(app: App) {
     assert_eq!((&runs["alarm"], &runs["isAlarming"]), (&json!(1), &json!(true)));
 }
 
+/// The rate of a plan is one of all callers of the tenant together, and of nobody else.
+async fn a_tenant_has_its_rate_whoever_calls(app: App) {
+    let keys = [app.acme.key(&app, &["agents:read"]).await, app.acme.key(&app, &["agents:read"]).await];
+    let server = app.serve(|options| options.rate_limit = Some("1000/60s".parse().unwrap()));
+    let callers = keys.iter().chain([&app.acme.owner]).map(|caller| caller.at(&server));
+    for caller in callers {
+        let answer = caller.get("/v1/agents").await;
+        let policies: Vec<_> = answer.headers.get_all("ratelimit-policy").iter().collect();
+        assert_eq!(policies, ["\"requests\";q=1000;w=60", "\"tenant\";q=3;w=60"]);
+        answer.expect(200);
+    }
+    for caller in &keys {
+        let refused = caller.at(&server).get("/v1/agents").await;
+        let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert!(
+            refused
+                .headers
+                .get_all("ratelimit")
+                .iter()
+                .any(|state| state.to_str().unwrap().starts_with("\"tenant\";r=0"))
+        );
+        assert_eq!(refused.problem(429), "tenant_rate_limit");
+    }
+    app.rival.owner.at(&server).get("/v1/agents").await.expect(200);
+    let login = json!({ "email": app.acme.owner_email, "password": PASSWORD });
+    app.anyone().at(&server).post("/v1/auth/login", login).await.expect(200);
+    // A larger plan is there at once.
+    app.admin.patch(&format!("/v1/tenants/{}", app.acme.id), json!({ "plan": "PRO" })).await.expect(200);
+    keys[0].at(&server).get("/v1/agents").await.expect(200);
+}
+
 macro_rules! on_narrow_plans {
     ($($name:ident)+) => {
         $(mod $name {
@@ -218,4 +251,5 @@ on_narrow_plans! {
     an_accepted_invitation_takes_a_members_place
     runs_are_counted_by_the_month_and_by_the_queue
     a_refused_run_leaves_its_place
+    a_tenant_has_its_rate_whoever_calls
 }

@@ -100,7 +100,7 @@ fn time_is_checked_with_a_small_leeway() {
 }
 
 #[test]
-fn only_our_algorithm_with_our_key_is_believed() {
+fn jwt_with_none_and_mixed_algorithms_is_refused() {
     let public = key(1).verifying().public().unwrap().to_vec();
     let jwk_text = key(1).verifying().jwk().unwrap().to_string();
     for secret in [public.as_slice(), jwk_text.as_bytes(), b""] {
@@ -132,7 +132,7 @@ fn keys_that_a_token_brings_along_are_ignored() {
 }
 
 #[test]
-fn wrong_headers_are_refused() {
+fn jwt_with_a_wrong_kid_or_typ_is_refused() {
     for (name, value) in [
         ("kid", json!("other")),
         ("kid", Value::Null),
@@ -149,7 +149,7 @@ fn wrong_headers_are_refused() {
 }
 
 #[test]
-fn wrong_claims_are_refused() {
+fn jwt_with_a_wrong_aud_or_iss_or_an_exp_of_a_wrong_type_is_refused() {
     for (name, value) in [
         ("iss", json!("https://evil.example")),
         ("iss", json!(["https://mc.example"])),
