@@ -26,6 +26,8 @@ mod m20261125_000042_tenant_domains;
 mod m20261125_000050_keys;
 mod m20261125_000051_quarantine;
 mod m20261125_000052_user_state;
+mod m20261127_000060_tenant_lifecycle;
+mod m20261127_000061_domain_proof;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -57,6 +59,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000050_keys::Migration),
             Box::new(m20261125_000051_quarantine::Migration),
             Box::new(m20261125_000052_user_state::Migration),
+            Box::new(m20261127_000060_tenant_lifecycle::Migration),
+            Box::new(m20261127_000061_domain_proof::Migration),
         ]
     }
 }

@@ -41,6 +41,8 @@ pub struct Model {
     pub kind: AgentType,
     pub status: AgentStatus,
     pub status_reason: Option<String>,
+    /// When an emergency stop paused it: its release resumes it.
+    pub stopped_at: Option<DateTimeUtc>,
     pub current_version: i32,
     #[sea_orm(column_type = "JsonBinary")]
     pub config: Json,

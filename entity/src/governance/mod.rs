@@ -6,3 +6,4 @@ pub mod idempotency_record;
 pub mod privacy_request;
 pub mod quarantine;
 pub mod retention_policy;
+pub mod tenant_erasure;

@@ -25,6 +25,8 @@ pub enum TenantStatus {
     Active,
     Suspended,
     Closing,
+    /// Its rows are being removed; nobody is in it any more.
+    Erasing,
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -38,6 +40,19 @@ pub struct Model {
     pub logo_url: Option<String>,
     pub plan: Plan,
     pub status: TenantStatus,
+    /// Why it is suspended.
+    pub status_reason: Option<String>,
+    pub closed_at: Option<DateTimeUtc>,
+    /// The actor who closed it.
+    pub closed_by: Option<String>,
+    /// The status that it goes back to when it is not closed after all.
+    pub closed_from: Option<TenantStatus>,
+    /// From when on its rows are removed.
+    pub erase_at: Option<DateTimeUtc>,
+    /// Since when the emergency stop holds.
+    pub stopped_at: Option<DateTimeUtc>,
+    pub stopped_by: Option<String>,
+    pub stop_reason: Option<String>,
     #[sea_orm(column_type = "JsonBinary")]
     pub settings: Json,
     pub data_retention_days: i32,

@@ -36,6 +36,12 @@ pub enum NotificationType {
     EmailChanged,
     /// A second factor was set up or taken away.
     SecondFactorChanged,
+    /// The platform suspended a tenant that the person owns.
+    TenantSuspended,
+    /// Somebody closed a tenant that the person owns.
+    TenantClosing,
+    /// Somebody stopped every agent of a tenant that the person administers.
+    EmergencyStop,
 }
 
 /// In the order of their weight.

@@ -209,6 +209,7 @@ impl From<Model> for AgentView {
             kind,
             status,
             status_reason,
+            stopped_at: _,
             current_version,
             config,
             provider_id,

@@ -2,6 +2,7 @@
 //! behaviour writes the agent and a new version in one transaction.
 
 use entity::agents::agent::{ActiveModel, AgentStatus, Column, Entity, Model};
+use entity::identity::tenant;
 use entity::tasks::task_definition;
 use sea_orm::{ColumnTrait as _, Condition, Set};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use super::agent_views::{AgentFilter, AgentView, CreateAgent, PauseAgent, Update
 use super::{AgentConfig, AgentSnapshot};
 use crate::crud::{self, Expected, Once, Page, Paging, Patch, Resource, document, metadata, slug};
 use crate::ctx::Ctx;
-use crate::db::{Violation, on_violation};
+use crate::db::{TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::{self, Quota};
@@ -111,6 +112,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
         kind,
         status: AgentStatus::Active,
         status_reason: None,
+        stopped_at: None,
         current_version: 1,
         config: document::stored(&behaviour.config)?,
         provider_id,
@@ -220,6 +222,10 @@ async fn transition(
     };
     let found = tx.get::<Entity>(id).await?.filter(|row| row.deleted_at.is_none());
     let row = found.ok_or(Error::not_found("agent"))?;
+    if to == AgentStatus::Active && is_stopped(&tx).await? {
+        let message = "An emergency stop holds: release it, and what it paused is resumed.";
+        return Err(Error::conflict("emergency_stopped", message));
+    }
     let precondition = Condition::all()
         .add(Column::DeletedAt.is_null())
         .add(Column::Status.is_in(from.iter().copied()))
@@ -240,6 +246,10 @@ async fn transition(
     let view = AgentView::from(row);
     tx.finish(Change::updated::<Entity>(id, &before, &view), &view).await?;
     Ok(view)
+}
+
+async fn is_stopped(tx: &TenantTx) -> Result<bool> {
+    Ok(tx.get::<tenant::Entity>(tx.tenant()).await?.is_some_and(|tenant| tenant.stopped_at.is_some()))
 }
 
 /// The behaviour after the patch.

@@ -15,4 +15,5 @@ pub mod rights;
 pub mod scopes;
 pub mod sight;
 pub mod signing;
+mod standing;
 pub mod totp;

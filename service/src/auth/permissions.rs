@@ -76,6 +76,8 @@ permissions! {
     tenant "tenant" {
         Read "read" Viewer "Read the current tenant."
         Write "write" Admin "Change the current tenant."
+        Stop "stop" Manager "Stop every agent of the tenant at once, and release the stop."
+        Close "close" Owner "Close the current tenant, and reopen it."
     }
     memberships "memberships" {
         Read "read" Viewer "List and read who belongs to the tenant."

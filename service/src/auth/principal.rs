@@ -23,6 +23,7 @@ use super::permissions::{self, Permission};
 use super::rights::Rights;
 use super::scopes::Scopes;
 use super::sight::{self, Sight, View};
+use super::standing;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx, IdempotencyKey};
@@ -134,6 +135,7 @@ impl Principal {
     /// The context in which the named permission was checked.
     pub fn authorize<P: Permission>(&self, core: &Core, request: &RequestInfo) -> Result<Ctx> {
         self.rights.require::<P>()?;
+        standing::require(self.tenant_status, &P::ROW, request.operation)?;
         let view = View::new(self.sight.clone(), Some(P::ROW));
         Ok(Ctx { view, ..self.ctx(core, request) })
     }
@@ -378,7 +380,8 @@ async fn person(core: &Core, user: Uuid, tenant: Uuid, workspace: Option<Uuid>) 
     let db = core.db.system(Reason::SignIn);
     let user = app_user::Entity::find_by_id(user).one(db.connection()).await?;
     let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
-    let Some(tenant) = tenant::Entity::find_by_id(tenant).one(db.connection()).await? else {
+    let tenant = tenant::Entity::find_by_id(tenant).one(db.connection()).await?;
+    let Some(tenant) = tenant.filter(|tenant| tenant.status != TenantStatus::Erasing) else {
         return Ok(None);
     };
     let role = membership::Entity::find()

@@ -65,6 +65,18 @@ impl Dialect {
         }
     }
 
+    /// Up to `most` rows of a table that fulfil the condition, found by where they lie: a WHERE.
+    pub fn some_rows(self, table: &str, condition: &str, most: usize) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("rowid IN (SELECT rowid FROM {table} WHERE {condition} LIMIT {most}) AND {condition}")
+            }
+            Self::Postgres => format!(
+                "ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {condition} LIMIT {most})) AND {condition}"
+            ),
+        }
+    }
+
     /// How `Expr::cust_with_values` writes its one value.
     pub fn custom_value(self) -> &'static str {
         match self {

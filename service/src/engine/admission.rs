@@ -292,10 +292,11 @@ async fn add(db: &Db, added: &[Added]) -> Result<()> {
     if added.is_empty() {
         return Ok(());
     }
-    // In one order, so that no two nodes wait for each other.
+    // In one order, so that no two nodes wait for each other. What is being erased gets no new row.
     let sql = format!(
-        "INSERT INTO run_usage (tenant_id, month, runs) SELECT tenant_id, month, runs FROM {} WHERE true \
-         ORDER BY tenant_id ON CONFLICT (tenant_id, month) DO UPDATE SET runs = run_usage.runs + excluded.runs",
+        "INSERT INTO run_usage (tenant_id, month, runs) SELECT v.tenant_id, v.month, v.runs FROM {} \
+         JOIN tenant t ON t.id = v.tenant_id AND t.status <> 'ERASING' WHERE true \
+         ORDER BY v.tenant_id ON CONFLICT (tenant_id, month) DO UPDATE SET runs = run_usage.runs + excluded.runs",
         db.dialect().rows(1, &ADDED)
     );
     let tx = db.system(Reason::Engine).begin().await?;

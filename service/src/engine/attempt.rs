@@ -73,7 +73,7 @@ pub enum Stop {
     /// Nothing was written for as long as the run's policy allows: as with [`Stop::TimedOut`].
     Stalled,
     LeaseLost,
-    /// The node shuts down: end with [`Outcome::Released`] after the current step.
+    /// The node shuts down, or the run's tenant is stopped: end with [`Outcome::Released`] after the current step.
     Draining,
 }
 

@@ -152,9 +152,11 @@ impl Claim<'_> {
 
     /// The tenant's weight among others; `None` when it may start nothing.
     async fn weight(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
-        let rows = tx.query("SELECT status, plan FROM tenant WHERE id = $1", vec![tenant.into()]).await?;
+        let sql = "SELECT status, stopped_at, plan FROM tenant WHERE id = $1";
+        let rows = tx.query(sql, vec![tenant.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        if row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
+        let stopped = row.try_get::<Option<DateTime<Utc>>>("", "stopped_at")?.is_some();
+        if stopped || row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
             return Ok(None);
         }
         Ok(Some(u64::from(self.plans.of(row.try_get("", "plan")?).weight)))

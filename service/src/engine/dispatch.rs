@@ -25,7 +25,7 @@ use crate::notifications::mails;
 const POLL: Duration = Duration::from_millis(500);
 /// How often a node looks at its own clock for what must stop.
 const TICK: Duration = Duration::from_millis(200);
-/// How often a node asks whether another node's user cancelled one of its runs.
+/// How often a node asks whether another node's user cancelled one of its runs or stopped a tenant.
 const CANCEL_POLL: Duration = Duration::from_secs(1);
 /// A claim of many is cheaper than many claims: a busy node lets slots gather this long.
 const GATHER: Duration = Duration::from_millis(1);
@@ -62,7 +62,7 @@ impl Engine {
             tokio::spawn(dispatcher.run(born, stop.clone())),
             tokio::spawn(heartbeat(core.clone(), stop.clone())),
             tokio::spawn(enforce(core.clone(), stop.clone())),
-            tokio::spawn(foreign_cancels(core.clone(), stop.clone())),
+            tokio::spawn(foreign_stops(core.clone(), stop.clone())),
             tokio::spawn(sweeps(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
         ];
@@ -253,9 +253,8 @@ async fn enforce(core: Core, stop: CancellationToken) {
     }
 }
 
-async fn foreign_cancels(core: Core, stop: CancellationToken) {
+async fn foreign_stops(core: Core, stop: CancellationToken) {
     let inner = core.engine.0.clone();
-    let sql = "SELECT id FROM task_run WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND lease_owner = $1";
     let mut tick = tokio::time::interval(CANCEL_POLL);
     loop {
         tokio::select! {
@@ -265,14 +264,22 @@ async fn foreign_cancels(core: Core, stop: CancellationToken) {
         if inner.leases.count() == 0 {
             continue;
         }
-        match core.db.system(Reason::Engine).query(sql, vec![inner.instance.into()]).await {
-            Ok(rows) => rows
-                .iter()
-                .filter_map(|row| row.try_get("", "id").ok())
-                .for_each(|run| core.engine.cancel_here(run)),
-            Err(cause) => tracing::warn!(%cause, "could not look for cancelled runs"),
+        if let Err(cause) = follow_stops(&core).await {
+            tracing::warn!(%cause, "could not look for what others stopped");
         }
     }
+}
+
+async fn follow_stops(core: &Core) -> Result<()> {
+    let system = core.db.system(Reason::Engine);
+    let cancelled = "SELECT id FROM task_run WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND lease_owner = $1";
+    for row in system.query(cancelled, vec![core.engine.0.instance.into()]).await? {
+        core.engine.cancel_here(row.try_get("", "id")?);
+    }
+    for row in system.query("SELECT id FROM tenant WHERE stopped_at IS NOT NULL", Vec::new()).await? {
+        core.engine.hold_back(row.try_get("", "id")?);
+    }
+    Ok(())
 }
 
 async fn sweeps(core: Core, stop: CancellationToken) {

@@ -123,6 +123,12 @@ impl Leases {
         }
     }
 
+    pub fn stop_tenant(&self, tenant: Uuid, stop: Stop) {
+        for entry in self.held().values().filter(|entry| entry.lease.tenant == tenant) {
+            entry.lease.tell(stop);
+        }
+    }
+
     pub fn stop_all(&self, stop: Stop) {
         for entry in self.held().values() {
             entry.lease.tell(stop);

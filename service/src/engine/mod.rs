@@ -210,6 +210,11 @@ impl Engine {
         self.0.leases.stop(run, Stop::Cancelled);
     }
 
+    /// Runs of a stopped tenant that execute on this node end their current step and are given back.
+    pub fn hold_back(&self, tenant: Uuid) {
+        self.0.leases.stop_tenant(tenant, Stop::Draining);
+    }
+
     /// Sees the changes that this node makes to a run from now on.
     pub fn watch(&self, run: Uuid) -> Subscription {
         self.0.watch.subscribe(run)

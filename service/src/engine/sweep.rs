@@ -12,7 +12,7 @@ use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
-use crate::governance::{privacy_requests, tenant_retention};
+use crate::governance::{privacy_requests, tenant_erasures, tenant_retention};
 use crate::notifications::notifications;
 
 /// An executor that was told to cancel and did not agree by then is overruled.
@@ -47,6 +47,9 @@ pub async fn sweep(core: &Core) -> Result<()> {
     // Late removal makes no run late.
     if let Err(error) = tenant_retention::sweep(core).await {
         tracing::warn!(%error, "retention could not be applied");
+    }
+    if let Err(error) = tenant_erasures::sweep(core).await {
+        tracing::warn!(%error, "closed tenants could not be erased");
     }
     if let Err(error) = privacy_requests::sweep(core).await {
         tracing::warn!(%error, "erasures could not go on");

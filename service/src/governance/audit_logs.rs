@@ -31,7 +31,7 @@ pub use record::Recorded;
 pub(crate) use record::{Entry, Scribe, append};
 pub(crate) use refusals::failed_sign_in;
 pub use refusals::{Refusals, refused};
-pub use verifier::{Break, Fault, Link, Verifier};
+pub use verifier::{Break, Fault, Link, Verifier, Weighed};
 pub use verify::{
     AuditCheckpoint, AuditVerification, CheckpointVerdict, VerifyAuditLogs, take_checkpoint, verify,
     verify_stored,

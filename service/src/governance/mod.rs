@@ -4,4 +4,5 @@ pub mod audit_logs;
 pub mod personal_data;
 pub mod privacy_requests;
 pub mod team_activity_logs;
+pub mod tenant_erasures;
 pub mod tenant_retention;

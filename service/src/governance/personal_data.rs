@@ -195,10 +195,19 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("logo_url", Content),
             ("plan", Nothing),
             ("status", Nothing),
+            ("status_reason", Content),
+            ("closed_by", Pseudonym),
+            ("closed_from", Nothing),
+            ("stopped_by", Pseudonym),
+            ("stop_reason", Content),
             ("settings", Content),
         ],
     ),
-    ("tenant_domain", &[("domain", Content), ("join_role", Nothing), ("proof", Nothing)]),
+    ("tenant_erasure", &[("slug", Content), ("requested_by", Pseudonym), ("removed", Nothing)]),
+    (
+        "tenant_domain",
+        &[("domain", Content), ("join_role", Nothing), ("proof", Nothing), ("verified_by", Nothing)],
+    ),
     (
         "tool",
         &[

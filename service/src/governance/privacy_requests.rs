@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::governance::personal_data::{self, Holds};
 
+pub(super) use erasure::forget_account;
 pub use erasure::sweep;
 pub use export::{PersonalRow, export};
 

@@ -12,6 +12,7 @@ use entity::identity::app_user::{self, PlatformRole};
 use entity::identity::membership::{Column, Entity, MembershipStatus, Model, Role};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DbErr, IntoActiveModel as _,
+    Iterable as _, Order,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,10 @@ use super::users::{self, NewUser, Vouched};
 use crate::core::Core;
 use crate::crud::{self, Once, Page, Paging, page};
 use crate::ctx::Ctx;
-use crate::db::{Reason, Violation, on_violation};
+use crate::db::{Reason, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::notifications::notify::MOST_RECIPIENTS;
 
 pub use changes::{UpdateMembership, delete, update};
 pub(crate) use mine::accept_row;
@@ -191,6 +193,20 @@ fn row(core: &Core, tenant: Uuid, user: Uuid, role: Role, status: MembershipStat
         created_at: now,
         updated_at: now,
     }
+}
+
+/// The active members with this role or a higher one, the longest first, as many as can be told of one thing.
+pub(super) async fn with_role(tx: &TenantTx, least: Role) -> Result<Vec<Uuid>> {
+    let roles = Role::iter().filter(|role| *role >= least);
+    let found = tx
+        .everywhere::<Entity>()
+        .filter(Column::Role.is_in(roles))
+        .filter(Column::Status.eq(MembershipStatus::Active))
+        .order_by(Column::Id, Order::Asc)
+        .limit(MOST_RECIPIENTS as u64)
+        .all()
+        .await?;
+    Ok(found.into_iter().map(|place| place.user_id).collect())
 }
 
 pub(super) fn require_cover(ctx: &Ctx, role: Role) -> Result<()> {

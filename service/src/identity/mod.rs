@@ -13,6 +13,7 @@ pub mod sessions;
 pub mod team_invites;
 pub mod team_members;
 pub mod tenant_domains;
+pub mod tenant_emergency_stop;
 pub mod tenant_limits;
 pub mod tenant_sign_in;
 pub mod tenants;

@@ -1,12 +1,17 @@
 //! Tenants: those of the platform, for its administrators, and the caller's own.
 
+mod lifecycle;
 mod settings;
 mod views;
 
+use entity::governance::tenant_erasure;
 use entity::identity::app_user::PlatformRole;
 use entity::identity::membership::Role;
 use entity::identity::tenant::{Entity, Model, Plan, TenantStatus};
-use sea_orm::{ActiveModelTrait as _, Condition, ConnectionTrait, IntoActiveModel as _};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _,
+};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use uuid::Uuid;
@@ -22,6 +27,9 @@ use crate::db::{Reason, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 
+pub use lifecycle::{
+    CloseOwnTenant, CloseTenant, SuspendTenant, close, close_own, reopen, reopen_own, resume, suspend,
+};
 pub use settings::{TenantSettings, Theme};
 pub use views::{
     CreateTenant, CreatedTenant, NewOwner, OwnerView, TenantPage, TenantView, UpdateOwnTenant, UpdateTenant,
@@ -107,7 +115,7 @@ pub async fn create(ctx: &Ctx, create: CreateTenant) -> Result<CreatedTenant> {
 /// Changes any tenant of the platform.
 ///
 /// # Errors
-/// 409 `domain_taken`, `tenant_closing`; 422.
+/// 409 `domain_taken`; 422.
 pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateTenant) -> Result<TenantView> {
     update.check()?;
     let view = crud::update::<Tenants>(&within(ctx, id), id, expected, |row| update.apply(row)).await?;
@@ -136,6 +144,14 @@ pub(super) fn row(core: &Core, name: &str, slug: &str) -> Model {
         logo_url: None,
         plan: Plan::Free,
         status: TenantStatus::Active,
+        status_reason: None,
+        closed_at: None,
+        closed_by: None,
+        closed_from: None,
+        erase_at: None,
+        stopped_at: None,
+        stopped_by: None,
+        stop_reason: None,
         settings: json!({}),
         data_retention_days: RETENTION_DAYS,
         revision: 1,
@@ -144,10 +160,17 @@ pub(super) fn row(core: &Core, name: &str, slug: &str) -> Model {
     }
 }
 
+/// A slug is one tenant's for ever, also when that tenant is erased: its receipt is there before its row goes.
+#[expect(clippy::disallowed_methods, reason = "a tenant is made before it is a scope")]
 pub(super) async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Result<Model> {
-    let taken = Error::conflict("slug_taken", "Another tenant has this slug.");
+    let taken = || Error::conflict("slug_taken", "Another tenant has this slug.");
     let row = row.into_active_model().reset_all();
-    row.insert(transaction).await.map_err(on_violation(Violation::Unique, taken))
+    let row = row.insert(transaction).await.map_err(on_violation(Violation::Unique, taken()))?;
+    let former = tenant_erasure::Entity::find().filter(tenant_erasure::Column::Slug.eq(row.slug.as_str()));
+    match former.one(transaction).await? {
+        Some(_) => Err(taken()),
+        None => Ok(row),
+    }
 }
 
 /// A platform administrator's context in the tenant they name, where they have no role of their own.

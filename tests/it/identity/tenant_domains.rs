@@ -121,7 +121,7 @@ on_both! {
         publish(&made);
         app.acme.owner.post(&format!("{path}/verify"), json!({})).await.expect(200);
         let tenant = format!("/v1/tenants/{}", app.acme.id);
-        app.admin.patch(&tenant, json!({ "status": "SUSPENDED" })).await.expect(200);
+        app.admin.post(&format!("{tenant}/suspend"), json!({})).await.expect(200);
         assert_eq!(come(&app, &format!("ada@{domain}")).await.problem(403), "oidc_unknown_person");
     }
 }

@@ -10,9 +10,10 @@ on_both! {
         assert_eq!(app.acme.owner.get(&path).await.problem(403), "permission_missing");
         assert_eq!(app.acme.owner.get("/v1/tenants").await.problem(403), "permission_missing");
         assert_eq!(app.admin.get(&path).await.expect(200)["slug"], "rival");
-        let suspended = app.admin.patch(&path, json!({ "status": "SUSPENDED" })).await.expect(200);
-        assert_eq!(suspended["status"], "SUSPENDED");
-        assert_eq!(app.rival.owner.get("/v1/tenant").await.expect(200)["status"], "SUSPENDED");
+        assert_eq!(app.admin.patch(&path, json!({ "plan": "PRO" })).await.expect(200)["plan"], "PRO");
+        assert_eq!(app.rival.owner.get("/v1/tenant").await.expect(200)["plan"], "PRO");
+        let status = app.admin.patch(&path, json!({ "status": "SUSPENDED" })).await.expect(422);
+        assert_eq!(status["errors"][0]["pointer"], "/status");
         assert_eq!(app.admin.get("/v1/tenants/junk").await.problem(404), "not_found");
     }
 

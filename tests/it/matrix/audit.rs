@@ -83,7 +83,7 @@ on_both! {
                 continue;
             }
             let tenant = match case.operation {
-                "create_tenant" => answer.body["id"].as_str().unwrap().to_owned(),
+                "create_tenant" | "suspend_tenant" | "resume_tenant" | "close_tenant" | "reopen_tenant" => answer.body["id"].as_str().unwrap().to_owned(),
                 _ => app.acme.id.clone(),
             };
             assert_eq!(grown, BTreeMap::from([(tenant.clone(), 1)]), "{}", case.operation);

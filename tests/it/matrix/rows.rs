@@ -36,7 +36,8 @@ pub async fn of(app: &App, tenant: &str) -> BTreeMap<String, Vec<String>> {
     rows
 }
 
-async fn tables(app: &App) -> BTreeMap<String, Vec<String>> {
+/// The columns of every table.
+pub async fn tables(app: &App) -> BTreeMap<String, Vec<String>> {
     let sql = match app.backend {
         Backend::Sqlite => {
             "SELECT m.name || ' ' || c.name AS line FROM sqlite_master m, pragma_table_info(m.name) c \

@@ -9,11 +9,15 @@ use tokio::sync::Mutex;
 use crate::support::name_server::NameServer;
 use crate::support::oidc_server::OidcServer;
 use crate::support::second_factors::{self, Authenticator};
-use crate::support::{App, Client, PASSWORD, accounts, mails, people};
+use crate::support::{App, Client, PASSWORD, accounts, eventually, mails, people};
 
 /// Kinds that a case may ask for, in an order in which they can be made.
 pub const KINDS: &[&str] = &[
     "tenant",
+    "other-tenant",
+    "suspended-tenant",
+    "closed-tenant",
+    "erased-tenant",
     "email",
     "password",
     "me",
@@ -169,6 +173,9 @@ impl<'a> World<'a> {
         let name = format!("made_{}", number());
         match kind {
             "tenant" => self.tenant.to_owned(),
+            "other-tenant" | "suspended-tenant" | "closed-tenant" | "erased-tenant" => {
+                self.other_tenant(kind, &name).await
+            }
             "email" => self.email.to_owned(),
             "password" => PASSWORD.to_owned(),
             "notification" => {
@@ -302,6 +309,30 @@ impl<'a> World<'a> {
             "run" | "delayed" | "cancelled" | "waiting" | "approval" => self.run(kind).await,
             other => panic!("nobody can make {other:?}"),
         }
+    }
+
+    /// A tenant that no case is of, in this state.
+    async fn other_tenant(&self, state: &str, name: &str) -> String {
+        let admin = &self.app.admin;
+        let owner = json!({ "email": format!("{name}@example.com"), "password": PASSWORD });
+        let body = json!({ "name": name, "slug": name.replace('_', "-"), "owner": owner });
+        let id = text(&admin.post("/v1/tenants", body).await.expect(201)["id"]);
+        let path = |action: &str| format!("/v1/tenants/{id}/{action}");
+        match state {
+            "suspended-tenant" => drop(admin.post(&path("suspend"), json!({})).await.expect(200)),
+            "closed-tenant" => drop(admin.post(&path("close"), json!({})).await.expect(200)),
+            "erased-tenant" => {
+                admin.post(&path("close"), json!({})).await.expect(200);
+                self.app.erase_now(&id).await;
+                let receipt = format!("/v1/tenant-erasures/{id}");
+                eventually("it is erased", async || {
+                    !admin.get(&receipt).await.expect(200)["completedAt"].is_null()
+                })
+                .await;
+            }
+            _ => {}
+        }
+        id
     }
 
     async fn make_placed(&self, kind: &str, name: &str, workspace: &str) -> String {

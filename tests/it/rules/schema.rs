@@ -32,16 +32,17 @@ const PLATFORM: &[&str] = &[
     "sign_in_challenge",
     "signing_key",
     "tenant",
+    "tenant_erasure",
     "user_device",
     "verification_token",
 ];
 
 #[derive(Debug, Default, PartialEq)]
-struct Table {
-    columns: BTreeSet<String>,
+pub struct Table {
+    pub columns: BTreeSet<String>,
     primary_key: Vec<String>,
     /// The other table, with pairs of columns.
-    references: Vec<(String, Vec<(String, String)>)>,
+    pub references: Vec<(String, Vec<(String, String)>)>,
 }
 
 async fn rows(db: &DatabaseConnection, sql: &str) -> Vec<Vec<String>> {
@@ -73,7 +74,7 @@ const POSTGRES: &str = "
     LEFT JOIN pg_attribute f ON f.attrelid = c.confrelid AND f.attnum = c.confkey[k.place]
     WHERE c.contype IN ('p', 'f') AND c.connamespace = 'public'::regnamespace";
 
-async fn tables(db: &DatabaseConnection) -> BTreeMap<String, Table> {
+pub async fn tables(db: &DatabaseConnection) -> BTreeMap<String, Table> {
     let sql = if db.get_database_backend() == DbBackend::Sqlite { SQLITE } else { POSTGRES };
     let mut tables = BTreeMap::<String, Table>::new();
     let mut references = BTreeMap::<_, Vec<_>>::new();
@@ -108,7 +109,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     }
     BTreeMap::from(all! {
         agents: agent agent_tool agent_version tool;
-        governance: audit_chain audit_log idempotency_record privacy_request quarantine retention_policy;
+        governance: audit_chain audit_log idempotency_record privacy_request quarantine retention_policy tenant_erasure;
         identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain user_device verification_token workspace;
         integrations: integration;
         notifications: mail notification notification_inbox notification_preference;
@@ -117,7 +118,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
     })
 }
 
-async fn connect(backend: Backend) -> (DatabaseConnection, tempfile::TempDir) {
+pub async fn connect(backend: Backend) -> (DatabaseConnection, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = fresh(backend, folder.path()).await;
     (Database::connect(config.url.expose_secret()).await.unwrap(), folder)

@@ -10,9 +10,10 @@ use serde_json::json;
 use service::clock::Clock;
 use service::config::Config;
 use service::core::{Core, World};
+use service::db::Reason;
 use service::egress;
 use service::engine::{EngineSettings, Executor, Running};
-
+use service::governance::tenant_erasures;
 use service::identity::plans::Plans;
 use service::ids::Ids;
 use service::notifications::mails::MailSettings;
@@ -78,9 +79,7 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let options =
-            api::server::Options { workers: 1, drain: Duration::from_millis(100), ..Default::default() };
-        tokio::spawn(api::server::run(core.clone(), listener, options, stop.clone()));
+        tokio::spawn(api::server::run(core.clone(), listener, options(), stop.clone()));
         let anyone = Client::new(&url);
         let admin = login(&anyone, "admin@example.com").await;
         let acme = tenant(&anyone, &admin, "acme").await;
@@ -97,6 +96,28 @@ impl App {
         tenant(&self.anyone(), &self.admin, slug).await
     }
 
+    /// The address of one more server on this app's core, with other options; it ends with the app.
+    pub fn serve(&self, adjust: impl FnOnce(&mut api::server::Options)) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut options = options();
+        adjust(&mut options);
+        tokio::spawn(api::server::run(self.core.clone(), listener, options, self.stop.clone()));
+        url
+    }
+
+    /// The time of a closed tenant is over; the next sweep, which is made here, begins to erase it.
+    pub async fn erase_now(&self, tenant: &str) {
+        let system = self.core.db.system(Reason::Operations);
+        let tx = system.begin().await.unwrap();
+        let id: uuid::Uuid = tenant.parse().unwrap();
+        let sql = "UPDATE tenant SET erase_at = closed_at WHERE id = $1 AND status = 'CLOSING'";
+        let due = tx.execute(sql, vec![id.into()]).await.unwrap();
+        assert_eq!(due.rows_affected(), 1, "{tenant} is not closed");
+        tx.commit().await.unwrap();
+        tenant_erasures::sweep(&self.core).await.unwrap();
+    }
+
     /// A caller without a credential.
     pub fn anyone(&self) -> Client {
         Client::new(&self.url)
@@ -107,6 +128,10 @@ impl Drop for App {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn options() -> api::server::Options {
+    api::server::Options { workers: 1, drain: Duration::from_millis(100), ..Default::default() }
 }
 
 async fn config(backend: Backend, folder: &TempDir) -> Config {

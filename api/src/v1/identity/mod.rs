@@ -12,6 +12,7 @@ mod team_invites;
 mod team_members;
 mod tenant;
 mod tenant_domains;
+mod tenant_emergency_stop;
 mod tenant_limits;
 mod tenant_sign_in;
 mod tenants;
@@ -33,6 +34,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(whoami::routes)
         .configure(me::routes)
         .configure(tenant::routes)
+        .configure(tenant_emergency_stop::routes)
         .configure(tenant_limits::routes)
         .configure(tenant_sign_in::routes)
         .configure(tenant_domains::routes)

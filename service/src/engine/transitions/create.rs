@@ -79,7 +79,7 @@ fn statement(dialect: Dialect) -> String {
          CASE WHEN go THEN attempt_deadline_at END, CASE WHEN go THEN deadline_at END, \
          CASE WHEN go THEN created_at END, CASE WHEN go THEN 2 ELSE 1 END, 0, \
          0, 0, 0, 0, 0, 0, 0, {no}, 0, 0 \
-         FROM (SELECT v.*, (v.born AND (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL))) AS go \
+         FROM (SELECT v.*, (v.born AND t.stopped_at IS NULL AND (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL))) AS go \
          FROM {rows} JOIN tenant t ON t.id = v.tenant_id AND t.status = 'ACTIVE' \
          LEFT JOIN agent a ON a.tenant_id = v.tenant_id AND a.id = v.agent_id) w WHERE true \
          ON CONFLICT DO NOTHING RETURNING id, status",

@@ -96,7 +96,7 @@ impl Ctx {
 
     /// In which capacity the caller acts: an administrator of the platform has no role in a tenant that
     /// they name.
-    fn actor_label(&self) -> String {
+    pub(crate) fn actor_label(&self) -> String {
         let for_platform = self.rights.is_platform_admin && self.rights.role.is_none();
         match self.actor {
             Actor::User { id } | Actor::ApiKey { created_by: id, .. } if for_platform => {

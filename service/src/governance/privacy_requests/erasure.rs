@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use entity::governance::privacy_request::{ActiveModel, Column, Entity, Model, PrivacyStatus};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, Condition, Order, Value};
@@ -134,7 +135,9 @@ async fn complete(core: &Core, tx: TenantTx, request: Model, email: Option<Strin
         let invites = tx.execute(FORGET_INVITES, vec![email.as_str().into()]).await?;
         count(&mut erased, "invitations", invites);
     }
-    forget_account(&tx, user, email, now.into()).await?;
+    if let Some(email) = email {
+        forget_account(&tx, user, email, now).await?;
+    }
     let done = ActiveModel {
         status: Set(PrivacyStatus::Completed),
         receipt: Set(json!({ "erased": erased })),
@@ -153,10 +156,10 @@ async fn complete(core: &Core, tx: TenantTx, request: Model, email: Option<Strin
     Ok(())
 }
 
-async fn forget_account(tx: &TenantTx, user: Uuid, email: Option<String>, now: Value) -> Result<()> {
-    let Some(email) = email else { return Ok(()) };
+/// Forgets the account of a person who belongs nowhere any more and whom this tenant made.
+pub async fn forget_account(tx: &TenantTx, user: Uuid, email: String, now: DateTime<Utc>) -> Result<()> {
     let nobody = format!("erased-{user}@invalid");
-    let values = vec![user.into(), nobody.into(), false.into(), now];
+    let values = vec![user.into(), nobody.into(), false.into(), now.into()];
     if tx.execute(FORGET_ACCOUNT, values).await? == 0 {
         return Ok(());
     }

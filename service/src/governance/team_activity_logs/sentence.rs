@@ -1,7 +1,7 @@
 //! From an audit row to a sentence.
 
-/// The first words of operations, and what one says of them.
-const VERBS: [(&str, &str); 30] = [
+/// The first words of operations, or a whole one that says something else, and what one says of them.
+const VERBS: [(&str, &str); 34] = [
     ("accept", "accepted"),
     ("activate", "activated"),
     ("apply", "applied"),
@@ -14,12 +14,15 @@ const VERBS: [(&str, &str); 30] = [
     ("decide", "decided"),
     ("decline", "declined"),
     ("delete", "deleted"),
+    ("erase", "began to erase"),
     ("invite", "invited"),
     ("link", "linked"),
     ("pause", "paused"),
     ("put", "set"),
     ("reactivate", "reactivated"),
     ("release", "released from"),
+    ("release_emergency_stop", "released"),
+    ("reopen", "reopened"),
     ("replay", "replayed"),
     ("resend", "sent again"),
     ("restore", "restored"),
@@ -27,6 +30,7 @@ const VERBS: [(&str, &str); 30] = [
     ("retry", "retried"),
     ("revoke", "revoked"),
     ("rotate", "rotated"),
+    ("start", "started"),
     ("suspend", "suspended"),
     ("test", "tested"),
     ("transfer", "transferred to"),
@@ -51,7 +55,8 @@ pub fn of(actor: &str, person: Option<&str>, action: &str, resource: &str, name:
         _ => "The system".to_owned(),
     };
     let word = action.split('_').next().unwrap_or_default();
-    let did = match VERBS.iter().find(|(first, _)| *first == word) {
+    let verb = |of: &str| VERBS.iter().find(|(first, _)| *first == of);
+    let did = match verb(action).or_else(|| verb(word)) {
         Some((_, verb)) => (*verb).to_owned(),
         None => format!("did “{}” to", action.replace('_', " ")),
     };
@@ -93,6 +98,14 @@ mod tests {
                 "tool-binding",
                 Some("echo"),
                 "Somebody set the tool binding “echo”.",
+            ),
+            (
+                "user:1",
+                Some("Ada"),
+                "release_emergency_stop",
+                "emergency-stop",
+                None,
+                "Ada released the emergency stop.",
             ),
             ("system", None, "frobnicate_all", "tool", None, "The system did “frobnicate all” to the tool."),
         ] {

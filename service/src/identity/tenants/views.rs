@@ -26,8 +26,22 @@ pub struct TenantView {
     #[schema(required)]
     pub logo_url: Option<String>,
     pub plan: Plan,
-    /// While `SUSPENDED`, reading works and new runs are refused.
+    /// While it is not `ACTIVE` it is read, and what ends or narrows something is done; nothing starts.
     pub status: TenantStatus,
+    /// Why it is suspended.
+    #[schema(required)]
+    pub status_reason: Option<String>,
+    #[schema(required)]
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Who closed it.
+    #[schema(required, example = "user:0199a000-0000-7000-8000-000000000001")]
+    pub closed_by: Option<String>,
+    /// When everything of a closed tenant begins to be erased, unless it is reopened before.
+    #[schema(required)]
+    pub erase_at: Option<DateTime<Utc>>,
+    /// Since when an emergency stop holds; see `GET /v1/tenant/emergency-stop`.
+    #[schema(required)]
+    pub stopped_at: Option<DateTime<Utc>>,
     pub settings: TenantSettings,
     pub data_retention_days: i32,
     pub revision: i64,
@@ -47,6 +61,14 @@ impl From<Model> for TenantView {
             logo_url,
             plan,
             status,
+            status_reason,
+            closed_at,
+            closed_by,
+            closed_from: _,
+            erase_at,
+            stopped_at,
+            stopped_by: _,
+            stop_reason: _,
             settings,
             data_retention_days,
             revision,
@@ -61,6 +83,11 @@ impl From<Model> for TenantView {
             logo_url,
             plan,
             status,
+            status_reason,
+            closed_at,
+            closed_by,
+            erase_at,
+            stopped_at,
             settings: document::read(settings),
             data_retention_days,
             revision,
@@ -146,10 +173,6 @@ pub struct UpdateTenant {
     #[validate(length(max = 253))]
     #[schema(value_type = Option<String>, max_length = 253, example = "example.org")]
     pub domain: Patch<String>,
-    /// `ACTIVE` or `SUSPENDED`.
-    #[serde(default, deserialize_with = "patch::required")]
-    #[schema(nullable = false)]
-    pub status: Option<TenantStatus>,
 }
 
 /// What a tenant's own administrators may change.
@@ -178,20 +201,14 @@ pub struct UpdateOwnTenant {
 impl UpdateTenant {
     /// What validator cannot say.
     pub(super) fn check(&self) -> Result<()> {
-        if self.status == Some(TenantStatus::Closing) {
-            return Err(Error::invalid("/status", "enum", "must be ACTIVE or SUSPENDED"));
-        }
         if self.domain.as_set().is_some_and(|text| host(text).is_none()) {
             return Err(Error::invalid("/domain", "domain", "must be a host name such as example.org"));
         }
         Ok(())
     }
 
-    pub(super) fn apply(&self, row: &Model) -> Result<ActiveModel> {
-        let Self { name, plan, domain, status } = self;
-        if status.is_some() && row.status == TenantStatus::Closing {
-            return Err(Error::conflict("tenant_closing", "The tenant is being closed."));
-        }
+    pub(super) fn apply(&self, _: &Model) -> Result<ActiveModel> {
+        let Self { name, plan, domain } = self;
         let mut changes = ActiveModel::default();
         if let Some(name) = name {
             changes.name = Set(name.clone());
@@ -201,9 +218,6 @@ impl UpdateTenant {
         }
         if *domain != Patch::Keep {
             changes.domain = Set(domain.as_set().and_then(|text| host(text)));
-        }
-        if let Some(status) = status {
-            changes.status = Set(*status);
         }
         Ok(changes)
     }

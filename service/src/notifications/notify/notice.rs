@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use NotificationType::{
-    ApprovalRequested, EmailChanged, InviteReceived, KeyCreated, KeyExpiring, NewDevice, PasswordChanged,
-    SecondFactorChanged,
+    ApprovalRequested, EmailChanged, EmergencyStop, InviteReceived, KeyCreated, KeyExpiring, NewDevice,
+    PasswordChanged, SecondFactorChanged, TenantClosing, TenantSuspended,
 };
 
 /// Something to tell one person or several.
@@ -22,6 +22,22 @@ pub struct Notice {
 }
 
 impl Notice {
+    fn of_tenant(kind: NotificationType, tenant: Uuid, data: Value) -> Self {
+        Self { kind, tenant: Some(tenant), resource: Some(("tenant", tenant)), data }
+    }
+
+    pub fn tenant_suspended(tenant: Uuid, name: &str, reason: Option<&str>) -> Self {
+        Self::of_tenant(TenantSuspended, tenant, json!({ "name": name, "reason": reason }))
+    }
+
+    pub fn tenant_closing(tenant: Uuid, name: &str, erase_at: DateTime<Utc>) -> Self {
+        Self::of_tenant(TenantClosing, tenant, json!({ "name": name, "eraseAt": to_second(erase_at) }))
+    }
+
+    pub fn emergency_stop(tenant: Uuid, name: &str, reason: Option<&str>) -> Self {
+        Self::of_tenant(EmergencyStop, tenant, json!({ "name": name, "reason": reason }))
+    }
+
     fn of_account(kind: NotificationType, data: Value) -> Self {
         Self { kind, tenant: None, resource: None, data }
     }
@@ -78,15 +94,16 @@ pub fn severity(kind: NotificationType) -> Severity {
     match kind {
         InviteReceived | KeyCreated => Severity::Info,
         ApprovalRequested | KeyExpiring | NewDevice | PasswordChanged | EmailChanged
-        | SecondFactorChanged => Severity::Warning,
+        | SecondFactorChanged | TenantSuspended => Severity::Warning,
+        TenantClosing | EmergencyStop => Severity::Critical,
     }
 }
 
-/// Notices of the safety of an account cannot be turned off or put off.
+/// Notices of the safety of an account, or of all that a tenant has, cannot be turned off or put off.
 pub fn is_fixed(kind: NotificationType) -> bool {
     match kind {
-        KeyCreated | NewDevice | PasswordChanged | EmailChanged | SecondFactorChanged => true,
-        InviteReceived | ApprovalRequested | KeyExpiring => false,
+        KeyCreated | NewDevice | PasswordChanged | EmailChanged | SecondFactorChanged | TenantClosing => true,
+        InviteReceived | ApprovalRequested | KeyExpiring | TenantSuspended | EmergencyStop => false,
     }
 }
 
@@ -143,6 +160,25 @@ pub fn words(kind: NotificationType, data: &Value) -> (String, String) {
             let done = if is_on { "set up" } else { "taken away" };
             (format!("A second factor was {done}"), not_you.to_owned())
         }
+        TenantSuspended => (
+            format!("“{}” was suspended", name()),
+            format!("It can be read; nothing new starts.{}", because(text("reason"))),
+        ),
+        TenantClosing => (
+            format!("“{}” was closed", name()),
+            format!(
+                "Everything in it is erased from {} on. Until then an owner can reopen it.",
+                text("eraseAt").unwrap_or("soon")
+            ),
+        ),
+        EmergencyStop => (
+            format!("Emergency stop of “{}”", name()),
+            format!("Every agent is paused until the stop is released.{}", because(text("reason"))),
+        ),
     };
     (title, rest)
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(" Reason: {reason}")).unwrap_or_default()
 }

@@ -21,6 +21,11 @@ use crate::governance::audit_logs::Change;
 use crate::identity::workspaces::require_open;
 use crate::tasks::targets::{self, Target, Wanted};
 
+const EXECUTING: &str = "SELECT id FROM task_run WHERE tenant_id = $1 AND status = 'RUNNING' \
+     AND reason <> 'CANCEL_REQUESTED' ORDER BY id LIMIT $2";
+const BATCH: i64 = 200;
+const MOST_BATCHES: usize = 100;
+
 /// Ends a queued or waiting run at once, and tells the executor of a running one; asking twice
 /// changes nothing.
 ///
@@ -56,6 +61,37 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     }
     ctx.core.engine.announce(id, run.status);
     Ok(view)
+}
+
+/// Tells every executing run of the tenant to end, in bounded transactions; who asks for it has an audit row
+/// of their own.
+pub(crate) async fn cancel_running(ctx: &Ctx) -> Result<()> {
+    let now = ctx.core.clock.now();
+    let by = ctx.actor.to_string();
+    for _ in 0..MOST_BATCHES {
+        let tx = ctx.core.db.system(Reason::Engine).begin().await?;
+        let rows = tx.query(EXECUTING, vec![ctx.tenant.into(), BATCH.into()]).await?;
+        let mut told = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id = row.try_get("", "id")?;
+            let reason = RunReason::ByPolicy;
+            if let CancelOutcome::Requested(run) | CancelOutcome::Cancelled(run) =
+                transitions::cancel(&tx, ctx.tenant, id, reason, &by, now).await?
+            {
+                transitions::close_questions(&tx, ctx.tenant, id, now).await?;
+                told.push((run.id, run.status));
+            }
+        }
+        tx.commit().await?;
+        for (run, status) in &told {
+            ctx.core.engine.cancel_here(*run);
+            ctx.core.engine.announce(*run, *status);
+        }
+        if told.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Queues a failed or cancelled run again: the same run, with its history and its finished steps.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub use entity::tasks::task_run::RunStatus;
 use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
+pub(crate) use actions::cancel_running;
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub(crate) use create::{check_input, new_run, replayed};

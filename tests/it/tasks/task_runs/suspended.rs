@@ -1,6 +1,6 @@
 //! A suspended tenant starts nothing new; what runs ends, and everything can still be read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::model_server::{ModelServer, Reply, frames};
@@ -25,7 +25,7 @@ on_both! {
         owner.post(&format!("{dropped}/cancel"), json!({})).await.expect(200);
 
         let tenant = format!("/v1/tenants/{}", app.acme.id);
-        app.admin.patch(&tenant, json!({ "status": "SUSPENDED" })).await.expect(200);
+        app.admin.post(&format!("{tenant}/suspend"), json!({})).await.expect(200);
         let refused = [
             owner.post("/v1/task-runs", body.clone()).await,
             owner.post_once("/v1/task-runs", "k", body.clone()).await,
@@ -49,7 +49,7 @@ on_both! {
         let still = owner.get(&queued).await.expect(200);
         assert_eq!((&still["status"], &still["attempt"]), (&json!("PENDING"), &json!(0)));
 
-        app.admin.patch(&tenant, json!({ "status": "ACTIVE" })).await.expect(200);
+        app.admin.post(&format!("{tenant}/resume"), Value::Null).await.expect(200);
         eventually("the queued one runs", async || owner.get(&queued).await.expect(200)["status"] == "COMPLETED").await;
         owner.post_once("/v1/task-runs", "k", body).await.expect(201);
     }

@@ -1,0 +1,62 @@
+//! What may be done in a tenant that is suspended or closed: everything is read, and whatever ends or narrows
+//! something is done. What would make, widen or start something is refused.
+//!
+//! Invariant: an operation that nobody thought of here is refused. People's own accounts are no tenant's.
+
+use entity::identity::tenant::TenantStatus;
+
+use super::permissions::{Needs, PermissionRow};
+use crate::error::{Error, Result};
+
+/// Beside all that read and delete: they end, narrow or answer something, or are a person's right.
+const OPEN: [&str; 10] = [
+    "archive_workspace",
+    "cancel_task_run",
+    "close_current_tenant",
+    "create_privacy_request",
+    "decide_approval",
+    "export_privacy_request",
+    "pause_agent",
+    "release_emergency_stop",
+    "reopen_current_tenant",
+    "start_emergency_stop",
+];
+
+/// # Errors
+/// 403 `tenant_suspended`, `tenant_closing`.
+pub fn require(status: TenantStatus, permission: &PermissionRow, operation: &str) -> Result<()> {
+    let is_open = status == TenantStatus::Active
+        || permission.needs == Needs::PlatformAdmin
+        || permission.name.ends_with(":read")
+        || operation.starts_with("delete_")
+        || OPEN.contains(&operation);
+    match status {
+        _ if is_open => Ok(()),
+        TenantStatus::Closing | TenantStatus::Erasing => {
+            Err(Error::denied("tenant_closing", "The tenant is closed: it can be read until it is erased."))
+        }
+        TenantStatus::Suspended | TenantStatus::Active => {
+            Err(Error::denied("tenant_suspended", "The tenant is suspended: it can be read."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::permissions::{Permission as _, agents, platform, task_runs};
+
+    #[test]
+    fn what_nobody_thought_of_is_refused() {
+        for status in [TenantStatus::Suspended, TenantStatus::Closing] {
+            assert!(require(status, &agents::Write::ROW, "update_agent").is_err());
+            assert!(require(status, &agents::Write::ROW, "").is_err());
+            assert!(require(status, &task_runs::Write::ROW, "create_task_run").is_err());
+            assert!(require(status, &task_runs::Cancel::ROW, "cancel_task_run").is_ok());
+            assert!(require(status, &agents::Write::ROW, "delete_agent").is_ok());
+            assert!(require(status, &agents::Read::ROW, "list_agents").is_ok());
+            assert!(require(status, &platform::Tenants::ROW, "create_tenant").is_ok());
+        }
+        assert!(require(TenantStatus::Active, &agents::Write::ROW, "update_agent").is_ok());
+    }
+}
