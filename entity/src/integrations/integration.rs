@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 pub enum IntegrationType {
     LlmOpenai,
     LlmOpenaiCompatible,
+    LlmAnthropic,
     /// A secret for API tools, bound to its hosts.
     GenericHttp,
 }

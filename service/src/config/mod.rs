@@ -39,10 +39,12 @@ pub struct Config {
     pub mail: MailSettings,
     pub oidc: OidcSettings,
     /// The provider of models that name no integration.
-    pub default_provider: Option<DefaultProvider>,
+    pub openai: Option<DefaultProvider>,
+    /// That of `claude*` models that name none.
+    pub anthropic: Option<DefaultProvider>,
 }
 
-/// `OPENAI_API_KEY` and `OPENAI_BASE_URL`.
+/// `…_API_KEY` and `…_BASE_URL`.
 #[derive(Clone)]
 pub struct DefaultProvider {
     pub base_url: url::Url,

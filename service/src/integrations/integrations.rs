@@ -27,7 +27,6 @@ use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::Quota;
-use crate::runtime::models::ModelProvider as _;
 use crate::runtime::tools::place;
 
 const LONGEST_URL: usize = 2048;
@@ -53,7 +52,8 @@ impl Resource for Integrations {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IntegrationConfig {
-    /// LLM_OPENAI_COMPATIBLE: what comes before `/chat/completions`.
+    /// LLM_OPENAI_COMPATIBLE: what comes before `/chat/completions`. LLM_ANTHROPIC: what comes before
+    /// `/messages`, where that is a gateway.
     #[schema(required, value_type = Option<String>, format = Uri, max_length = 2048)]
     pub base_url: Option<Url>,
     /// GENERIC_HTTP: the only places that the credential is sent to: `host` (https on port 443),
@@ -333,8 +333,14 @@ fn seal(ctx: &Ctx, row: Uuid, given: &Credentials, hosts: Vec<String>) -> Result
 /// Checks what the type needs; gives the hosts to which a credential is bound.
 fn hosts(core: &Core, kind: IntegrationType, config: &IntegrationConfig) -> Result<Vec<String>> {
     let generic = kind == IntegrationType::GenericHttp;
-    if config.base_url.is_some() != (kind == IntegrationType::LlmOpenaiCompatible) {
-        let message = "is needed by LLM_OPENAI_COMPATIBLE, and by no other type";
+    let fits = match kind {
+        IntegrationType::LlmOpenaiCompatible => config.base_url.is_some(),
+        IntegrationType::LlmAnthropic => true,
+        IntegrationType::LlmOpenai | IntegrationType::GenericHttp => config.base_url.is_none(),
+    };
+    if !fits {
+        let message =
+            "is needed by LLM_OPENAI_COMPATIBLE, may be given to LLM_ANTHROPIC, and to no other type";
         return Err(Error::invalid("/config/baseUrl", "base_url", message));
     }
     if config.base_url.as_ref().is_some_and(|url| url.as_str().len() > LONGEST_URL) {

@@ -46,7 +46,8 @@ pub(crate) async fn core() -> (Core, tempfile::TempDir) {
         public_url: "https://console.example.com".parse().unwrap(),
         mail: crate::notifications::mails::MailSettings::default(),
         oidc: crate::identity::accounts::OidcSettings::default(),
-        default_provider: None,
+        openai: None,
+        anthropic: None,
     };
     let world = World { ids: Ids::seeded(clock.clone(), 1), clock };
     (Core::open(config, world).await.unwrap(), folder)

@@ -2,7 +2,8 @@
 //! a tenant's own price goes before them, and what stands in neither is flagged, never free.
 //!
 //! Reasoning is billed as output by every provider listed. A provider without a price for writing to
-//! its cache bills those tokens as input.
+//! its cache bills those tokens as input. Where a provider asks more for very long prompts, the price
+//! of ordinary ones stands here.
 
 use entity::money::Nanos;
 
@@ -33,15 +34,21 @@ const fn model(model: &'static str, input: i64, cache_read: i64, output: i64) ->
 
 /// Anthropic's rule: writing to the five-minute cache costs 1.25 of input, reading a tenth.
 const fn claude(model: &'static str, input: i64, output: i64) -> Listed {
-    Listed { model, input, cache_read: input / 10, cache_write: input / 4 * 5, output }
+    claude_that_reads(model, input, input / 10, output)
+}
+
+/// One whose price for reading is another.
+const fn claude_that_reads(model: &'static str, input: i64, cache_read: i64, output: i64) -> Listed {
+    Listed { model, input, cache_read, cache_write: input / 4 * 5, output }
 }
 
 pub const SOURCES: &[Source] = &[
     Source {
         provider: "OpenAI",
         url: "https://openai.com/api/pricing/",
-        as_of: "2026-04-13",
+        as_of: "2026-06-04",
         models: &[
+            model("gpt-5.5", 5_000_000, 500_000, 30_000_000),
             model("gpt-5.4", 2_500_000, 250_000, 15_000_000),
             model("gpt-5.4-mini", 750_000, 75_000, 4_500_000),
             model("gpt-5.4-nano", 200_000, 20_000, 1_250_000),
@@ -65,9 +72,18 @@ pub const SOURCES: &[Source] = &[
     },
     Source {
         provider: "Anthropic",
-        url: "https://docs.anthropic.com/en/docs/about-claude/pricing",
-        as_of: "2026-03-21",
+        url: "https://platform.claude.com/docs/en/about-claude/pricing",
+        as_of: "2026-10-24",
         models: &[
+            claude_that_reads("claude-fable-5-1", 10_000_000, 250_000, 50_000_000),
+            claude("claude-fable-5", 10_000_000, 50_000_000),
+            claude_that_reads("claude-opus-5-5", 4_000_000, 200_000, 20_000_000),
+            claude("claude-opus-5", 5_000_000, 25_000_000),
+            claude_that_reads("claude-sonnet-5-5", 2_000_000, 100_000, 10_000_000),
+            claude("claude-sonnet-5", 2_000_000, 10_000_000),
+            claude("claude-haiku-5-5", 100_000, 500_000),
+            claude("claude-opus-4-8", 5_000_000, 25_000_000),
+            claude("claude-opus-4-7", 5_000_000, 25_000_000),
             claude("claude-opus-4-6", 5_000_000, 25_000_000),
             claude("claude-opus-4-5", 5_000_000, 25_000_000),
             claude("claude-sonnet-4-6", 3_000_000, 15_000_000),

@@ -160,7 +160,8 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
         public_url: "https://console.example.com".parse().unwrap(),
         mail: MailSettings::default(),
         oidc: OidcServer::of_this_process().settings(),
-        default_provider: None,
+        openai: None,
+        anthropic: None,
     }
 }
 

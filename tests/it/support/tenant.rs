@@ -30,12 +30,17 @@ impl Tenant {
 
     /// An agent whose model is the stand-in's.
     pub async fn model_agent(&self, name: &str, server: &ModelServer, more: Value) -> String {
-        let provider = json!({ "name": name, "type": "LLM_OPENAI_COMPATIBLE",
-            "config": { "baseUrl": format!("{}/v1", server.url) }, "credentials": { "apiKey": "sk-test" } });
-        let provider = self.owner.post("/v1/integrations", provider).await.expect(201)["id"].clone();
+        let provider = self.provider(name, "LLM_OPENAI_COMPATIBLE", server).await;
         let mut body = json!({ "model": "gpt-4o-mini", "providerId": provider });
         merge(&mut body, more);
         self.agent(name, body).await
+    }
+
+    /// An integration that leads to the stand-in.
+    pub async fn provider(&self, name: &str, kind: &str, server: &ModelServer) -> String {
+        let body = json!({ "name": name, "type": kind, "config": { "baseUrl": format!("{}/v1", server.url) },
+            "credentials": { "apiKey": "sk-test" } });
+        text(&self.owner.post("/v1/integrations", body).await.expect(201)["id"])
     }
 
     /// A tool of the built-in function.

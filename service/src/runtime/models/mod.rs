@@ -3,12 +3,16 @@
 //! A provider makes exactly one attempt. Retry, fallback, limits and money are the loop's business;
 //! [`ModelError::is_retryable`] and `retry_after` tell it what it needs to decide.
 
+pub mod anthropic;
+mod decoder;
 mod error;
 mod message;
 pub mod mock;
 pub mod openai;
+mod refusals;
 mod sse;
 mod usage;
+mod wire;
 
 use std::time::Duration;
 
@@ -16,11 +20,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use anthropic::Anthropic;
 pub use error::{ModelError, ModelErrorKind};
 pub use message::{Message, ToolCall, ToolSpec};
 pub use mock::Mock;
 pub use openai::OpenAiCompatible;
-pub use usage::{Usage, estimate_prompt, estimate_tokens};
+pub use usage::{Usage, estimate_prompt, estimate_tokens, most_prompt};
 
 /// One turn asked of a model.
 #[derive(Clone, Debug)]

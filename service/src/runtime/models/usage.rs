@@ -28,6 +28,16 @@ impl Usage {
         self.kinds().into_iter().fold(0, i64::saturating_add)
     }
 
+    /// Tokens of what was sent.
+    pub fn prompt(&self) -> i64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
+    }
+
+    /// Tokens of what came back.
+    pub fn answer(&self) -> i64 {
+        self.output.saturating_add(self.reasoning)
+    }
+
     /// Whether any kind is negative, which nothing may report.
     pub fn is_negative(&self) -> bool {
         self.kinds().into_iter().any(i64::is_negative)
@@ -60,34 +70,64 @@ impl AddAssign for Usage {
 }
 
 const MESSAGE_OVERHEAD: i64 = 4;
+/// Providers explain tools to the model in words of their own.
+const TOOLS_OVERHEAD: i64 = 600;
 
 /// About four characters a token, the rule of thumb for English text of the well-known tokenisers.
 pub fn estimate_tokens(text: &str) -> i64 {
     i64::try_from(text.chars().count().div_ceil(4)).unwrap_or(i64::MAX)
 }
 
+/// More than any text becomes in practice: a token has two letters or one other byte at the least. A
+/// byte is the least that a token of any tokeniser stands for.
+pub fn most_tokens(text: &str) -> i64 {
+    let letters = text.bytes().filter(|byte| byte.is_ascii_alphabetic() || *byte == b' ').count();
+    i64::try_from(letters.div_ceil(2) + text.len() - letters).unwrap_or(i64::MAX)
+}
+
 /// Tokens of everything that the request sends: messages, tool calls, tool definitions, output schema.
 pub fn estimate_prompt(request: &ModelRequest) -> i64 {
-    let messages = request.messages.iter().map(|message| MESSAGE_OVERHEAD + estimate_message(message));
-    let tools = request.tools.iter().map(|tool| {
-        estimate_tokens(&tool.name)
-            + estimate_tokens(&tool.description)
-            + estimate_tokens(&tool.parameters.to_string())
-    });
-    let schema = request.output_schema.iter().map(|schema| estimate_tokens(&schema.to_string()));
+    prompt(request, estimate_tokens)
+}
+
+/// As many as it can become.
+pub fn most_prompt(request: &ModelRequest) -> i64 {
+    let tools = if request.tools.is_empty() { 0 } else { TOOLS_OVERHEAD };
+    prompt(request, most_tokens).saturating_add(tools)
+}
+
+fn prompt(request: &ModelRequest, tokens: fn(&str) -> i64) -> i64 {
+    let messages = request.messages.iter().map(|said| MESSAGE_OVERHEAD + message(said, tokens));
+    let tools = request
+        .tools
+        .iter()
+        .map(|tool| tokens(&tool.name) + tokens(&tool.description) + tokens(&tool.parameters.to_string()));
+    let schema = request.output_schema.iter().map(|schema| tokens(&schema.to_string()));
     messages.chain(tools).chain(schema).sum()
 }
 
-fn estimate_message(message: &Message) -> i64 {
+fn message(message: &Message, tokens: fn(&str) -> i64) -> i64 {
     match message {
-        Message::System { content } | Message::User { content } => estimate_tokens(content),
-        Message::Tool { content, call_id, name: _ } => estimate_tokens(content) + estimate_tokens(call_id),
+        Message::System { content } | Message::User { content } => tokens(content),
+        Message::Tool { content, call_id, name: _ } => tokens(content) + tokens(call_id),
         Message::Assistant { content, tool_calls } => {
-            let calls = tool_calls
-                .iter()
-                .map(|call| estimate_tokens(&call.name) + estimate_tokens(&call.arguments))
-                .sum::<i64>();
-            content.as_deref().map_or(0, estimate_tokens) + calls
+            let calls =
+                tool_calls.iter().map(|call| tokens(&call.name) + tokens(&call.arguments)).sum::<i64>();
+            content.as_deref().map_or(0, tokens) + calls
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_is_more_than_the_estimate() {
+        for (text, most) in [("", 0), ("a", 1), ("ab", 1), ("Be brief.", 5), ("1234567890", 10), ("日本", 6)]
+        {
+            assert_eq!(most_tokens(text), most, "{text}");
+            assert!(most >= estimate_tokens(text), "{text}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A strict stand-in for a server of OpenAI's chat completions, and HTTP endpoints for API tools.
+//! A strict stand-in for a server of OpenAI's chat completions and of Anthropic's messages, and HTTP
+//! endpoints for API tools.
 //!
-//! Invariant: a request that OpenAI would refuse is refused here too, and kept as a fault.
+//! Invariant: a request that they would refuse is refused here too, and kept as a fault.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -11,12 +12,14 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+#[path = "../../../../service/src/runtime/models/anthropic/tests/validator.rs"]
+mod anthropic_validator;
 #[path = "../../../../service/src/runtime/models/openai/tests/validator.rs"]
-mod validator;
+mod openai_validator;
 
 mod reply;
 
-pub use reply::{ANSWER, End, PROMPT, Raw, Reply, chunk, frames};
+pub use reply::{ANSWER, CACHED, End, KEPT, PROMPT, Raw, Reply, chunk, frames, message_frames};
 
 /// A request's conversation.
 #[derive(Clone, Debug)]
@@ -35,6 +38,22 @@ pub struct Effect {
     pub path: String,
     pub key: String,
     pub body: Value,
+}
+
+impl Conversation {
+    fn of(body: Value) -> Self {
+        let messages = body["messages"].as_array().cloned().unwrap_or_default();
+        let said =
+            messages.iter().find(|message| message["role"] == "user").map(|message| &message["content"]);
+        // A text, or blocks of which the first is one.
+        let said = said.and_then(|content| content.as_str().or_else(|| content[0]["text"].as_str()));
+        Self {
+            said: said.unwrap_or_default().to_owned(),
+            turn: messages.iter().filter(|message| message["role"] == "assistant").count(),
+            messages,
+            body,
+        }
+    }
 }
 
 type Script = dyn Fn(&Conversation) -> Reply + Send + Sync;
@@ -75,6 +94,7 @@ impl ModelServer {
             App::new()
                 .app_data(data.clone())
                 .route("/v1/chat/completions", web::post().to(complete))
+                .route("/v1/messages", web::post().to(messages))
                 .route("/v1/models", web::get().to(models))
                 .route("/effects/{name}", web::post().to(effect))
         };
@@ -123,26 +143,39 @@ impl Shared {
 }
 
 async fn complete(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let known = header(&request, "authorization") == "Bearer sk-test";
+    answer(&shared, &request, &body, known, openai_validator::validate)
+}
+
+async fn messages(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let known =
+        header(&request, "x-api-key") == "sk-test" && header(&request, "anthropic-version") == "2023-06-01";
+    answer(&shared, &request, &body, known, anthropic_validator::validate)
+}
+
+fn header<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn answer(
+    shared: &Data<Shared>,
+    request: &HttpRequest,
+    body: &Bytes,
+    known: bool,
+    validate: fn(&Value) -> Result<(), String>,
+) -> HttpResponse {
     let refused = |why: String| {
         shared.faults.lock().unwrap().push(why.clone());
         HttpResponse::BadRequest().json(json!({"error": {"message": why, "type": "invalid_request_error"}}))
     };
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if header("authorization") != "Bearer sk-test" || header("content-type") != "application/json" {
-        return refused("authorization or content type".to_owned());
+    if !known || header(request, "content-type") != "application/json" {
+        return refused("credential, version or content type".to_owned());
     }
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else { return refused("no JSON".to_owned()) };
-    if let Err(why) = validator::validate(&body) {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return refused("no JSON".to_owned()) };
+    if let Err(why) = validate(&body) {
         return refused(why);
     }
-    let messages = body["messages"].as_array().cloned().unwrap_or_default();
-    let said = messages.iter().find(|message| message["role"] == "user");
-    let conversation = Conversation {
-        said: said.and_then(|message| message["content"].as_str()).unwrap_or_default().to_owned(),
-        turn: messages.iter().filter(|message| message["role"] == "assistant").count(),
-        messages,
-        body,
-    };
+    let conversation = Conversation::of(body);
     shared.asked.lock().unwrap().push(conversation.clone());
     shared.moment();
     let (frames, held) = match (shared.script)(&conversation) {
@@ -150,7 +183,7 @@ async fn complete(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> Ht
         Reply::Held(frames) => (frames, true),
         Reply::Raw(raw) => return raw.answer(shared.released.subscribe()),
     };
-    let shared = shared.into_inner();
+    let shared = shared.clone().into_inner();
     let frames = stream::iter(frames.into_iter().enumerate()).then(move |(index, frame)| {
         let shared = shared.clone();
         async move {
@@ -173,10 +206,9 @@ async fn models(shared: Data<Shared>) -> HttpResponse {
 }
 
 async fn effect(shared: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
     let effect = Effect {
         path: request.match_info().get("name").unwrap_or_default().to_owned(),
-        key: key.unwrap_or_default().to_owned(),
+        key: header(&request, "idempotency-key").to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let outcome = shared.outcomes.lock().unwrap().get_mut(&effect.path).and_then(VecDeque::pop_front);

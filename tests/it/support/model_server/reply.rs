@@ -136,3 +136,36 @@ pub fn frames(text: &str, calls: &[(&str, &str, Value)]) -> Vec<String> {
 /// The tokens of every answer.
 pub const PROMPT: i64 = 100;
 pub const ANSWER: i64 = 10;
+/// Of a message: tokens that the cache gave, and tokens that it took.
+pub const CACHED: i64 = 50;
+pub const KEPT: i64 = 20;
+
+/// The frames of an answer as Anthropic streams it: the start, a block each for text and calls, the end.
+pub fn message_frames(text: &str, calls: &[(&str, &str, Value)]) -> Vec<String> {
+    let usage = json!({"input_tokens": PROMPT, "cache_read_input_tokens": CACHED,
+        "cache_creation_input_tokens": KEPT, "output_tokens": 1});
+    let mut frames = vec![
+        json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",
+            "model": "stand-in", "content": [], "stop_reason": null, "usage": usage}}),
+        json!({"type": "ping"}),
+    ];
+    let mut block = |index: usize, start: Value, pieces: Vec<Value>| {
+        frames.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
+        for piece in pieces {
+            frames.push(json!({"type": "content_block_delta", "index": index, "delta": piece}));
+        }
+        frames.push(json!({"type": "content_block_stop", "index": index}));
+    };
+    block(0, json!({"type": "text", "text": ""}), vec![json!({"type": "text_delta", "text": text})]);
+    for (index, (id, name, arguments)) in (1..).zip(calls) {
+        let arguments = arguments.to_string();
+        let (first, rest) = arguments.split_at(arguments.floor_char_boundary(arguments.len() / 2));
+        let pieces =
+            ["", first, rest].map(|piece| json!({"type": "input_json_delta", "partial_json": piece}));
+        block(index, json!({"type": "tool_use", "id": id, "name": name, "input": {}}), pieces.to_vec());
+    }
+    let reason = if calls.is_empty() { "end_turn" } else { "tool_use" };
+    frames.push(json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": ANSWER}}));
+    frames.push(json!({"type": "message_stop"}));
+    frames.iter().map(Value::to_string).collect()
+}

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `mock/echo` | the last user message, streamed in several fragments |
 //! | `mock/tools` | calls the bound tools in order, one a turn, with arguments made from their schemas (a property of the same name in the run's input wins where it fits), then summarises their results |
-//! | `mock/script` | the turns given in `input.script`: `{text?, deltas?, toolCalls?: [{name, arguments}], usage?, error?: {kind, retryAfterMs?, times?}, delayMs?}`, then `(end of script)` |
+//! | `mock/script` | the turns given in `input.script`: `{text?, deltas?, toolCalls?: [{name, arguments}], usage?, error?: {kind, retryAfterMs?, times?}, delayMs?, deltaMs?}`, then `(end of script)` |
 //! | `mock/flaky` | fails `input.flaky.failures` times with `input.flaky.kind` (default 1, `OVERLOADED`), then echoes |
 //!
 //! They keep no state: the answer is a function of the request, so that a resumed run replays
@@ -158,15 +158,13 @@ fn answer(request: &ModelRequest, text: String, deltas: &dyn DeltaSink) -> Model
         Some((end, _)) => (text.get(..end).unwrap_or_default().to_owned(), StopReason::MaxTokens),
         None => (text, StopReason::EndTurn),
     };
-    stream(&text, deltas);
+    fragments(&text).iter().for_each(|fragment| deltas.text(fragment));
     reply(request, Some(text), Vec::new(), stop_reason)
 }
 
-fn stream(text: &str, deltas: &dyn DeltaSink) {
+fn fragments(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
-    for fragment in chars.chunks(chars.len().div_ceil(FRAGMENTS).max(4)) {
-        deltas.text(&fragment.iter().collect::<String>());
-    }
+    chars.chunks(chars.len().div_ceil(FRAGMENTS).max(4)).map(|chunk| chunk.iter().collect()).collect()
 }
 
 fn reply(

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{DeltaSink, ModelError, ModelErrorKind, ModelReply, ModelRequest, StopReason, ToolCall, Usage};
 
 const MAX_DELAY: Duration = Duration::from_secs(600);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// One scripted turn. `delayMs` passes first, then the text streams, then `error` strikes.
 #[derive(Default, Deserialize)]
@@ -22,6 +23,8 @@ struct Turn {
     error: Option<Failure>,
     /// At most ten minutes. Longer than the request's timeout, it is a TIMEOUT.
     delay_ms: u64,
+    /// Between two fragments, at most ten seconds.
+    delta_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -47,9 +50,16 @@ pub(super) async fn play(request: &ModelRequest, deltas: &dyn DeltaSink) -> Resu
         return Ok(super::answer(request, "(end of script)".to_owned(), deltas));
     };
     delay(request, Duration::from_millis(turn.delay_ms)).await?;
-    match &turn.text {
-        Some(text) if turn.deltas.is_empty() => super::stream(text, deltas),
-        _ => turn.deltas.iter().for_each(|fragment| deltas.text(fragment)),
+    let fragments = match &turn.text {
+        Some(text) if turn.deltas.is_empty() => super::fragments(text),
+        _ => turn.deltas.clone(),
+    };
+    let pause = Duration::from_millis(turn.delta_ms).min(MAX_PAUSE);
+    for fragment in &fragments {
+        deltas.text(fragment);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     if let Some(error) = turn.error.filter(|error| error.times.is_none_or(|times| request.attempt < times)) {
         return Err(ModelError {

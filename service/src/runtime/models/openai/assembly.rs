@@ -5,9 +5,11 @@
 
 use serde_json::Value;
 
-use super::{errors, usage};
+use super::usage;
+use crate::runtime::models::decoder::Assemble;
+use crate::runtime::models::refusals::{self, protocol};
 use crate::runtime::models::{
-    DeltaSink, ModelError, ModelErrorKind, ModelReply, ModelRequest, StopReason, ToolCall, estimate_tokens,
+    DeltaSink, ModelError, ModelReply, ModelRequest, StopReason, ToolCall, estimate_tokens,
 };
 
 /// Bytes of content, reasoning and arguments together.
@@ -39,17 +41,64 @@ struct Slot {
     arguments: String,
 }
 
-impl Assembly {
-    pub fn is_complete(&self) -> bool {
-        self.complete
+impl Assemble for Assembly {
+    fn add(&mut self, event: &Value, deltas: &dyn DeltaSink) -> Result<bool, ModelError> {
+        self.chunk(event, deltas).map(|()| false)
     }
 
-    pub fn complete(&mut self) {
+    fn whole(&mut self, body: &Value, deltas: &dyn DeltaSink) -> Result<(), ModelError> {
+        self.chunk(body, deltas)?;
+        if body.get("choices").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+            return Err(protocol("JSON that is no chat completion"));
+        }
+        self.complete = true;
+        Ok(())
+    }
+
+    fn end(&mut self) {
         self.complete = true;
     }
 
-    pub fn add(&mut self, chunk: &Value, deltas: &dyn DeltaSink) -> Result<(), ModelError> {
-        if let Some(error) = errors::of_payload(chunk) {
+    fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    fn finish(self, request: &ModelRequest, request_id: Option<String>) -> Result<ModelReply, ModelError> {
+        let estimate = (self.estimate(), (self.reasoning + 3) / 4);
+        let usage = usage::read(&self.usage.unwrap_or_default(), request, estimate);
+        let mut tool_calls: Vec<ToolCall> = Vec::new();
+        for (nth, slot) in self.calls.into_iter().enumerate() {
+            if slot.name.is_empty() {
+                return Err(protocol("a tool call without a name"));
+            }
+            let known = tool_calls.iter().any(|call| call.id == slot.id);
+            let id =
+                if slot.id.is_empty() || known { format!("call_{}_{nth}", request.turn) } else { slot.id };
+            let arguments = if slot.arguments.trim().is_empty() { "{}".to_owned() } else { slot.arguments };
+            tool_calls.push(ToolCall { id, name: slot.name, arguments });
+        }
+        let stop_reason = match self.finish.as_deref() {
+            Some("length" | "max_tokens") => StopReason::MaxTokens,
+            Some("content_filter") => StopReason::ContentFilter,
+            _ if !tool_calls.is_empty() => StopReason::ToolCalls,
+            _ if self.refused => StopReason::ContentFilter,
+            None | Some("stop" | "eos" | "end_turn") => StopReason::EndTurn,
+            Some(_) => StopReason::Other,
+        };
+        Ok(ModelReply {
+            content: (!self.content.is_empty()).then_some(self.content),
+            tool_calls,
+            usage,
+            stop_reason,
+            model: self.model.unwrap_or_else(|| request.model.clone()),
+            request_id: request_id.or(self.id),
+        })
+    }
+}
+
+impl Assembly {
+    fn chunk(&mut self, chunk: &Value, deltas: &dyn DeltaSink) -> Result<(), ModelError> {
+        if let Some(error) = refusals::of_payload(chunk) {
             return Err(error);
         }
         keep_first(&mut self.model, chunk.get("model"));
@@ -151,42 +200,6 @@ impl Assembly {
         if self.size > MAX_SIZE { Err(protocol("an answer beyond all bounds")) } else { Ok(()) }
     }
 
-    pub fn finish(
-        self,
-        request: &ModelRequest,
-        request_id: Option<String>,
-    ) -> Result<ModelReply, ModelError> {
-        let estimate = (self.estimate(), (self.reasoning + 3) / 4);
-        let usage = usage::read(&self.usage.unwrap_or_default(), request, estimate);
-        let mut tool_calls: Vec<ToolCall> = Vec::new();
-        for (nth, slot) in self.calls.into_iter().enumerate() {
-            if slot.name.is_empty() {
-                return Err(protocol("a tool call without a name"));
-            }
-            let known = tool_calls.iter().any(|call| call.id == slot.id);
-            let id =
-                if slot.id.is_empty() || known { format!("call_{}_{nth}", request.turn) } else { slot.id };
-            let arguments = if slot.arguments.trim().is_empty() { "{}".to_owned() } else { slot.arguments };
-            tool_calls.push(ToolCall { id, name: slot.name, arguments });
-        }
-        let stop_reason = match self.finish.as_deref() {
-            Some("length" | "max_tokens") => StopReason::MaxTokens,
-            Some("content_filter") => StopReason::ContentFilter,
-            _ if !tool_calls.is_empty() => StopReason::ToolCalls,
-            _ if self.refused => StopReason::ContentFilter,
-            None | Some("stop" | "eos" | "end_turn") => StopReason::EndTurn,
-            Some(_) => StopReason::Other,
-        };
-        Ok(ModelReply {
-            content: (!self.content.is_empty()).then_some(self.content),
-            tool_calls,
-            usage,
-            stop_reason,
-            model: self.model.unwrap_or_else(|| request.model.clone()),
-            request_id: request_id.or(self.id),
-        })
-    }
-
     fn estimate(&self) -> i64 {
         let calls =
             self.calls.iter().map(|slot| estimate_tokens(&slot.name) + estimate_tokens(&slot.arguments));
@@ -208,8 +221,4 @@ fn keep_first(kept: &mut Option<String>, found: Option<&Value>) {
         let text = found.and_then(Value::as_str).filter(|text| !text.is_empty());
         *kept = text.map(|text| text.chars().take(MAX_NAME).collect());
     }
-}
-
-pub(super) fn protocol(what: impl std::fmt::Display) -> ModelError {
-    ModelError::new(ModelErrorKind::Protocol, format!("The provider sent {what}."))
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::runtime::models::message::model_safe;
 use crate::runtime::models::{Message, ModelRequest, ToolCall, ToolSpec};
 
 /// Where servers of this protocol differ in what they accept.
@@ -61,27 +62,14 @@ fn message(message: &Message) -> Value {
     }
 }
 
-/// Servers parse the arguments of earlier calls to render them, and fail on broken ones; the tool
-/// message that follows says what was wrong with them.
 fn call(call: &ToolCall) -> Value {
-    let object = serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
-    let arguments = if object { call.arguments.as_str() } else { "{}" };
+    let arguments = if call.object().is_some() { call.arguments.as_str() } else { "{}" };
     let function = json!({"name": model_safe(&call.name), "arguments": arguments});
     json!({"id": call.id, "type": "function", "function": function})
 }
 
-/// Names that a model made up come back in its history, where providers check them.
-fn model_safe(name: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    name.chars().take(64).map(|c| if safe(c) { c } else { '_' }).collect()
-}
-
 fn tool(tool: &ToolSpec) -> Value {
-    let mut parameters = tool.parameters.as_object().cloned().unwrap_or_default();
-    parameters.entry("type").or_insert_with(|| json!("object"));
-    if parameters.get("type") == Some(&json!("object")) {
-        parameters.entry("properties").or_insert_with(|| json!({}));
-    }
+    let parameters = tool.object_schema();
     let function = json!({"name": tool.name, "description": tool.description, "parameters": parameters});
     json!({"type": "function", "function": function})
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::decoder::Decoder;
+use super::assembly::Assembly;
+use crate::runtime::models::decoder::Decoder;
 use crate::runtime::models::{Message, ModelError, ModelReply, ModelRequest};
 
 fn request() -> ModelRequest {
@@ -35,7 +36,7 @@ fn request() -> ModelRequest {
 fn decode_chunks(chunks: &[&[u8]]) -> Result<ModelReply, ModelError> {
     let heard = Mutex::new(String::new());
     let deltas = |text: &str| heard.lock().unwrap().push_str(text);
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::<Assembly>::new();
     for chunk in chunks {
         if decoder.push(chunk, &deltas)? {
             break;

@@ -6,25 +6,27 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::super::errors;
 use super::{decode, events};
 use crate::runtime::models::ModelErrorKind::{
     ContentFiltered, ContextOverflow, InvalidRequest, Overloaded, Protocol, QuotaExceeded, RateLimited,
     Timeout, Unauthorized,
 };
-use crate::runtime::models::{ModelError, ModelErrorKind};
+use crate::runtime::models::{ModelError, ModelErrorKind, refusals};
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap()
 }
 
 fn refusal(status: u16, body: &Value) -> ModelError {
-    errors::of_status(status, &[], body.to_string().as_bytes(), now())
+    refusals::of_status(status, &[], body.to_string().as_bytes(), now())
 }
 
 #[test]
 fn statuses_and_codes() {
     let error = |code: &str, message: &str| json!({"error": {"code": code, "message": message}});
+    // Anthropic's shape.
+    let said =
+        |class: &str, message: &str| json!({"type": "error", "error": {"type": class, "message": message}});
     for (status, body, kind) in [
         (400, error("", "bad"), InvalidRequest),
         (400, error("context_length_exceeded", ""), ContextOverflow),
@@ -49,6 +51,14 @@ fn statuses_and_codes() {
         (503, json!([{"error": {"code": 503}}]), Overloaded),
         (529, json!(null), Overloaded),
         (302, json!(null), Protocol),
+        (400, said("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), ContextOverflow),
+        (400, said("invalid_request_error", "Your credit balance is too low to use it."), QuotaExceeded),
+        (400, said("invalid_request_error", "max_tokens: too large"), InvalidRequest),
+        (402, said("billing_error", ""), QuotaExceeded),
+        (403, said("permission_error", ""), Unauthorized),
+        (413, said("request_too_large", ""), ContextOverflow),
+        (429, said("rate_limit_error", ""), RateLimited),
+        (529, said("overloaded_error", ""), Overloaded),
     ] {
         assert_eq!(refusal(status, &body).kind, kind, "{status} {body}");
     }
@@ -60,7 +70,7 @@ fn statuses_and_codes() {
 fn retry_after_in_every_form_and_bounded() {
     let wait = |headers: &[(&str, &str)]| {
         let headers: Vec<_> = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        errors::of_status(429, &headers, b"", now()).retry_after
+        refusals::of_status(429, &headers, b"", now()).retry_after
     };
     let seconds = |n| Some(Duration::from_secs(n));
     assert_eq!(wait(&[]), None);
@@ -85,9 +95,9 @@ fn the_text_is_capped_and_clean_and_without_the_credential() {
     for error in [
         refusal(400, &json!({"error": {"message": text}})),
         refusal(403, &json!({"error": text})),
-        errors::of_payload(&json!({"error": {"message": text}})).unwrap(),
+        refusals::of_payload(&json!({"error": {"message": text}})).unwrap(),
     ] {
-        let error = errors::sanitize(error, Some(&key));
+        let error = refusals::sanitize(error, Some(&key));
         assert_eq!(error.message.chars().count(), 500);
         assert!(!error.message.contains("canary") && !error.message.contains(['\n', '\u{1b}']));
     }

@@ -123,18 +123,31 @@ impl Said {
     /// By code, then type, then the words by which servers without codes can be told.
     fn kind(&self) -> Option<ModelErrorKind> {
         let named = [self.code.as_str(), self.class.as_str()].into_iter().find_map(|name| match name {
-            "context_length_exceeded" | "exceed_context_size_error" => Some(ContextOverflow),
-            "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => Some(QuotaExceeded),
+            "context_length_exceeded" | "exceed_context_size_error" | "request_too_large" => {
+                Some(ContextOverflow)
+            }
+            "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" | "billing_error" => {
+                Some(QuotaExceeded)
+            }
             "rate_limit_exceeded" | "rate_limit_error" => Some(RateLimited),
             "content_filter" | "content_policy_violation" => Some(ContentFiltered),
-            "invalid_api_key" | "authentication_error" => Some(Unauthorized),
+            "invalid_api_key" | "authentication_error" | "permission_error" => Some(Unauthorized),
             "server_error" | "overloaded_error" | "api_error" => Some(Overloaded),
+            "timeout_error" => Some(Timeout),
             _ => None,
         });
         let text = self.text.to_lowercase();
-        let overflow = ["maximum context length", "context window", "context size", "context length"];
+        let overflow = [
+            "maximum context length",
+            "context window",
+            "context size",
+            "context length",
+            "context limit",
+            "prompt is too long",
+        ];
         named
             .or_else(|| overflow.iter().any(|words| text.contains(words)).then_some(ContextOverflow))
+            .or_else(|| text.contains("credit balance is too low").then_some(QuotaExceeded))
             .or_else(|| {
                 self.code.parse().ok().filter(|status| (400..600).contains(status)).map(kind_of_status)
             })
@@ -167,4 +180,8 @@ fn retry_after(headers: &[(String, String)], now: DateTime<Utc>) -> Option<Durat
         seconds.or_else(|| (DateTime::parse_from_rfc2822(value).ok()?.to_utc() - now).to_std().ok())
     });
     wait.map(|wait| wait.min(MAX_WAIT))
+}
+
+pub(super) fn protocol(what: impl std::fmt::Display) -> ModelError {
+    ModelError::new(Protocol, format!("The provider sent {what}."))
 }

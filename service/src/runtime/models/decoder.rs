@@ -3,16 +3,33 @@
 
 use serde_json::Value;
 
-use super::assembly::{Assembly, protocol};
-use crate::runtime::models::sse::{Event, SseParser, TooLong};
-use crate::runtime::models::{DeltaSink, ModelError, ModelErrorKind, ModelReply, ModelRequest};
+use super::refusals::protocol;
+use super::sse::{Event, SseParser, TooLong};
+use super::{DeltaSink, ModelError, ModelErrorKind, ModelReply, ModelRequest};
 
 /// Bytes of a line, of an event, and of an answer in one piece.
 const MAX_EVENT: usize = 4 << 20;
 
-pub(super) struct Decoder {
+/// One reply put together from what a protocol sends.
+pub(super) trait Assemble: Default + Send {
+    /// The JSON of one event; true when nothing after it matters.
+    fn add(&mut self, event: &Value, deltas: &dyn DeltaSink) -> Result<bool, ModelError>;
+
+    /// A whole answer.
+    fn whole(&mut self, body: &Value, deltas: &dyn DeltaSink) -> Result<(), ModelError>;
+
+    /// The server has said that it ends.
+    fn end(&mut self);
+
+    /// Whether what has come so far is a full answer, even if the connection breaks now.
+    fn is_complete(&self) -> bool;
+
+    fn finish(self, request: &ModelRequest, request_id: Option<String>) -> Result<ModelReply, ModelError>;
+}
+
+pub(super) struct Decoder<A> {
     form: Form,
-    assembly: Assembly,
+    assembly: A,
 }
 
 enum Form {
@@ -21,12 +38,11 @@ enum Form {
     Whole(Vec<u8>),
 }
 
-impl Decoder {
+impl<A: Assemble> Decoder<A> {
     pub fn new() -> Self {
-        Self { form: Form::Unknown, assembly: Assembly::default() }
+        Self { form: Form::Unknown, assembly: A::default() }
     }
 
-    /// Whether what has come so far is a full answer, even if the connection breaks now.
     pub fn is_complete(&self) -> bool {
         self.assembly.is_complete()
     }
@@ -79,11 +95,7 @@ impl Decoder {
             }
             Form::Whole(body) => {
                 let value = serde_json::from_slice::<Value>(&body).map_err(|_| broken())?;
-                self.assembly.add(&value, deltas)?;
-                if value.get("choices").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-                    return Err(protocol("JSON that is no chat completion"));
-                }
-                self.assembly.complete();
+                self.assembly.whole(&value, deltas)?;
             }
         }
         if self.assembly.is_complete() { self.assembly.finish(request, request_id) } else { Err(broken()) }
@@ -92,14 +104,14 @@ impl Decoder {
     fn event(&mut self, event: &Event, deltas: &dyn DeltaSink) -> Result<bool, ModelError> {
         let data = event.data.trim();
         if data == "[DONE]" {
-            self.assembly.complete();
+            self.assembly.end();
             return Ok(true);
         }
         if data.is_empty() {
             return Ok(false);
         }
         match serde_json::from_str::<Value>(data) {
-            Ok(value) => self.assembly.add(&value, deltas).map(|()| false),
+            Ok(value) => self.assembly.add(&value, deltas),
             Err(_) if event.name == "error" => {
                 Err(ModelError::new(ModelErrorKind::Overloaded, format!("The provider broke off: {data}")))
             }
