@@ -90,3 +90,40 @@ impl Default for AgentLimits {
         Self { max_steps: 25, max_tool_calls: 50, max_cost: None, max_duration_seconds: None, max_depth: 4 }
     }
 }
+
+/// What one run may use at most, where that is less than its agent allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RunLimits {
+    /// Model turns.
+    #[validate(range(min = 1, max = 1_000))]
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub max_steps: Option<u32>,
+    #[validate(range(max = 1_000))]
+    #[schema(maximum = 1_000)]
+    pub max_tool_calls: Option<u32>,
+    /// In USD.
+    pub max_cost: Option<Nanos>,
+    /// Of one attempt.
+    #[validate(range(min = 1, max = 86_400))]
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub max_duration_seconds: Option<u32>,
+}
+
+impl RunLimits {
+    /// The smaller of both: a run widens nothing.
+    pub fn within(&self, agent: &AgentLimits) -> AgentLimits {
+        let Self { max_steps, max_tool_calls, max_cost, max_duration_seconds } = self;
+        let least = |own: Option<u32>, agent: u32| own.map_or(agent, |own| own.min(agent));
+        AgentLimits {
+            max_steps: least(*max_steps, agent.max_steps),
+            max_tool_calls: least(*max_tool_calls, agent.max_tool_calls),
+            max_cost: [*max_cost, agent.max_cost].into_iter().flatten().min(),
+            max_duration_seconds: [*max_duration_seconds, agent.max_duration_seconds]
+                .into_iter()
+                .flatten()
+                .min(),
+            max_depth: agent.max_depth,
+        }
+    }
+}

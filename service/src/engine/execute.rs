@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use entity::tasks::task_run::{self, RunReason};
 use futures_util::FutureExt as _;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::finish::ending;
 use super::leased::LeasedAttempt;
@@ -20,7 +22,14 @@ const DRAIN: Duration = Duration::from_secs(25);
 const TEXT_INTERVAL: Duration = Duration::from_millis(100);
 
 pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, executor: Arc<dyn Executor>) {
-    let outcome = outcome(&attempt, executor.as_ref()).await;
+    let span = tracing::debug_span!(
+        "attempt",
+        run.id = %run.id,
+        tenant.id = %run.tenant_id,
+        run.attempt = run.attempt,
+        run.outcome = Empty,
+    );
+    let outcome = outcome(&attempt, executor.as_ref()).instrument(span.clone()).await;
     let engine = &core.engine;
     let written = match ending(&run, outcome, core.clock.now(), &core.ids) {
         Some(ending) => {
@@ -31,6 +40,7 @@ pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, e
         None => None,
     };
     let status = written.map_or("lease_lost", |written| label(written.status));
+    span.record("run.outcome", status);
     metrics::counter!("engine_attempts_total", "status" => status).increment(1);
     engine.leases().give_back(attempt.lease());
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::agents::RunLimits;
 use crate::ids::Ids;
 
 /// Times out after which a run or an attempt fails, in seconds.
@@ -143,6 +144,9 @@ pub struct RunPolicy {
     /// Template of a tool's arguments over `{input}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
+    /// What its creator allows it, within what its agent allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RunLimits>,
     /// The agent's model is a `mock/*` model: nothing was really thought.
     #[serde(skip_serializing_if = "is_default")]
     pub mock: bool,

@@ -12,6 +12,8 @@ use entity::tasks::approval::{ApprovalKind, OnExpire};
 use entity::tasks::run_step::{StepKind, StepStatus};
 use entity::tasks::task_run::RunReason;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::end::End;
 use super::race;
@@ -81,8 +83,12 @@ pub(super) async fn make(
             timeout: Duration::from_secs(seconds).min(race::remaining(attempt, deadline)),
             max_output_bytes: DEFAULT_MAX_OUTPUT_BYTES,
         };
-        let outcome =
-            race::unless_stopped(attempt, deadline, execute(&tool.config, &call.arguments, &cx)).await?;
+        let span = tracing::debug_span!("tool", tool.name = tool.row.name, error.type = Empty);
+        let asked = execute(&tool.config, &call.arguments, &cx).instrument(span.clone());
+        let outcome = race::unless_stopped(attempt, deadline, asked).await?;
+        if let ToolOutcome::Failure(failure) = &outcome {
+            span.record("error.type", failure.code);
+        }
         let lost =
             matches!(&outcome, ToolOutcome::Failure(failure) if failure.retryable && failure.outcome_unknown);
         if !(lost && tool.row.side_effect == tool::SideEffect::Keyed && tries < KEYED_TRIES) {

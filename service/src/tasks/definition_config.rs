@@ -61,6 +61,7 @@ impl DefinitionConfig {
             on_worker_lost: self.on_worker_lost,
             output_schema: self.output_schema.clone(),
             arguments: self.arguments.clone(),
+            limits: None,
             mock: false,
         }
     }

@@ -116,6 +116,34 @@ on_both! {
         fails(&app, long, "CONTEXT_OVERFLOW", "model_context_overflow").await;
     }
 
+    async fn a_conversation_that_outgrows_the_model_is_shortened(app: App) {
+        let window = 30_000;
+        let server = ModelServer::start(move |conversation| {
+            if conversation.body.to_string().len() > window {
+                return Reply::Raw(Raw::json(400, &error("too long", "context_length_exceeded")));
+            }
+            Reply::Frames(match conversation.turn {
+                turn @ 0..4 => frames("", &[(&format!("call_{turn}"), "charge", json!({ "case": turn.to_string() }))]),
+                _ => frames("done", &[]),
+            })
+        });
+        for _ in 0..4 {
+            server.outcome("charge", Raw::json(200, &json!({ "text": "x".repeat(12_000) })));
+        }
+        let agent = charging(&app, &server).await;
+        let run = app.acme.run(json!({ "agentId": agent, "input": "go" })).await;
+        assert_eq!((&run["status"], &run["output"]), (&json!("COMPLETED"), &json!("done")), "{run}");
+        assert_eq!(server.effects().len(), 4);
+        assert_eq!(server.faults(), Vec::<String>::new());
+        let path = format!("/v1/task-runs/{}/events?types=context.shortened", run["id"].as_str().unwrap());
+        let shortened = app.acme.owner.get(&path).await.expect(200)["data"].clone();
+        // With three results, and again with four: half of them are too many then.
+        assert_eq!(shortened.as_array().unwrap().len(), 1, "{shortened}");
+        let asked = server.asked();
+        let last = asked.last().unwrap();
+        assert!(last.messages[2]["content"].as_str().unwrap().contains("left out"), "{}", last.body);
+    }
+
     async fn a_model_that_fails_is_replaced_by_its_fallback(app: App) {
         let server = ModelServer::start(|conversation| match conversation.body["model"].as_str() {
             Some("first") => Reply::Raw(Raw::json(401, &error("no", "invalid_api_key"))),

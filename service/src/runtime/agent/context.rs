@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::history::{Entry, History, State};
 use super::plan::Plan;
-use super::{output, repetition};
+use super::{output, repetition, window};
 use crate::agents::AgentConfig;
 use crate::runtime::end::{End, Flow};
 use crate::runtime::models::Message;
@@ -85,7 +85,7 @@ pub(super) fn messages(opening: &[Message], plan: &Plan, history: &History) -> V
             messages.push(Message::User { content });
         }
     }
-    messages
+    window::shortened(messages, opening.len(), history.too_long)
 }
 
 fn result(entry: &Entry) -> Message {

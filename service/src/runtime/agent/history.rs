@@ -15,12 +15,17 @@ use super::repetition::{self, Fingerprint};
 use crate::engine::Step;
 use crate::runtime::models::{Message, ToolCall, Usage};
 
+/// The code of a model call that did not fit into the model's window.
+const TOO_LONG: &str = "model_context_overflow";
+
 #[derive(Default)]
 pub(super) struct History {
     pub turns: Vec<Turn>,
     pub cost: Nanos,
     /// Failed attempts at the model call that comes next.
     pub failed_tries: u32,
+    /// How often a provider said that a request is too long for the model.
+    pub too_long: u32,
     last_step: i32,
     seen: HashMap<Fingerprint, u32>,
 }
@@ -77,6 +82,7 @@ impl History {
                 let tries = step.response.as_ref().and_then(|response| response.get("tries"));
                 let tries = tries.and_then(Value::as_u64).and_then(|tries| u32::try_from(tries).ok());
                 self.failed_tries = self.failed_tries.saturating_add(tries.unwrap_or(0));
+                self.too_long += u32::from(error_code(step.response.as_ref()) == Some(TOO_LONG));
             }
             (StepKind::Tool, _) => self.advance_call(step),
             _ => {}
@@ -135,10 +141,14 @@ impl Entry {
 
     pub fn error_code(&self) -> Option<&str> {
         match &self.state {
-            State::Done { response, .. } => response.pointer("/error/code").and_then(Value::as_str),
+            State::Done { response, .. } => error_code(Some(response)),
             _ => None,
         }
     }
+}
+
+fn error_code(response: Option<&Value>) -> Option<&str> {
+    response?.pointer("/error/code")?.as_str()
 }
 
 /// A stored step in the form in which it was recorded.

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{output, repetition};
 use crate::engine::Stop;
 use crate::runtime::end::{End, Flow};
-use crate::runtime::models::{ModelRequest, estimate_prompt};
+use crate::runtime::models::{ModelRequest, most_prompt};
 
 /// Whether another turn may begin.
 pub(super) fn check(session: &Session<'_>) -> Flow {
@@ -29,7 +29,7 @@ pub(super) fn stop(session: &Session<'_>) -> Flow {
     Ok(())
 }
 
-/// Reserves a model call's worst case: the estimated prompt and the longest answer.
+/// Reserves a model call's worst case: the most that the prompt can become, and the longest answer.
 pub(super) fn reserve_turn(session: &Session<'_>, candidate: &Candidate, request: &ModelRequest) -> Flow {
     if session.plan.config.limits.max_cost.is_none() {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn reserve_turn(session: &Session<'_>, candidate: &Candidate, request
         let message = format!("A cost limit cannot be kept for {}: its price is not known.", candidate.model);
         return Err(End::failed(RunReason::BudgetExceeded, "model_unpriced", message));
     };
-    let (prompt, answer) = (estimate_prompt(request), i64::from(request.max_tokens));
+    let (prompt, answer) = (most_prompt(request), i64::from(request.max_tokens));
     let flat = if request.turn == 0 { flat_charge(session) } else { Nanos::ZERO };
     reserve(session, price.worst(prompt, answer) + flat)
 }

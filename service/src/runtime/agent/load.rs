@@ -23,7 +23,12 @@ use crate::usage::price;
 pub async fn load(core: &Core, run: &task_run::Model, agent: Uuid) -> Result<Plan> {
     let number = run.agent_version.ok_or(Error::not_found("agent version"))?;
     let snapshot = crate::agents::snapshot(core, run.tenant_id, agent, number).await?;
-    let schema = RunPolicy::of(run).output_schema.or_else(|| snapshot.config.output_schema.clone());
+    let RunPolicy { output_schema, limits, .. } = RunPolicy::of(run);
+    let mut config = snapshot.config.clone();
+    if let Some(limits) = limits {
+        config.limits = limits.within(&config.limits);
+    }
+    let schema = output_schema.or_else(|| config.output_schema.clone());
     let output = match schema {
         Some(schema) => Some(Output::new(schema, &core.schemas).await?),
         None => None,
@@ -32,7 +37,7 @@ pub async fn load(core: &Core, run: &task_run::Model, agent: Uuid) -> Result<Pla
         models: models(core, run.tenant_id, &snapshot).await?,
         tools: tools(core, run.tenant_id, &snapshot.tools).await?,
         output,
-        config: snapshot.config.clone(),
+        config,
     })
 }
 

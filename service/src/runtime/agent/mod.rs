@@ -18,6 +18,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod window;
 
 use std::convert::Infallible;
 

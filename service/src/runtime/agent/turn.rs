@@ -1,9 +1,12 @@
-//! One model call: reserved, streamed, retried in place, answered by a fallback.
+//! One model call: reserved, streamed, retried in place, answered by a fallback, shortened where the
+//! model's window is too small.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::model_step::{answered, give_up, interrupted};
 use super::plan::Candidate;
@@ -25,14 +28,30 @@ const PARTIAL: usize = 256 * 1024;
 
 /// Makes the next turn; the error is how the run ends when no model answers.
 pub(super) async fn take(session: &mut Session<'_>) -> Flow {
+    loop {
+        let mut request = request(session);
+        let Some(failures) = ask_all(session, &mut request).await? else { return Ok(()) };
+        let end = give_up(session, &request, &failures);
+        let too_long = failures.last().is_some_and(|error| error.kind == ModelErrorKind::ContextOverflow);
+        let shorter = context::messages(&session.opening, session.plan, &session.history);
+        if !too_long || shorter == request.messages {
+            return Err(end);
+        }
+        session.event("context.shortened", json!({"times": session.history.too_long}));
+        session.flush_all().await?;
+        limits::stop(session)?;
+    }
+}
+
+/// Asks the model and its fallbacks; gives why all of them failed.
+async fn ask_all(session: &mut Session<'_>, request: &mut ModelRequest) -> Flow<Option<Vec<ModelError>>> {
     let plan = session.plan;
-    let mut request = request(session);
     let mut failures = Vec::new();
     for candidate in &plan.models {
         request.model.clone_from(&candidate.model);
-        limits::reserve_turn(session, candidate, &request)?;
-        match ask(session, candidate, &mut request).await? {
-            Ok(()) => return Ok(()),
+        limits::reserve_turn(session, candidate, request)?;
+        match ask(session, candidate, request).await? {
+            Ok(()) => return Ok(None),
             Err(error) => {
                 let next_may_help = is_of_the_provider(error.kind);
                 failures.push(error);
@@ -42,7 +61,7 @@ pub(super) async fn take(session: &mut Session<'_>) -> Flow {
             }
         }
     }
-    Err(give_up(session, &request, &failures))
+    Ok(Some(failures))
 }
 
 /// Asks one model, as often as it may be asked.
@@ -69,7 +88,16 @@ async fn ask(
                 partial.push_str(text);
             }
         };
-        let reply = race::unless_stopped(attempt, deadline, provider.complete(request, &hear)).await;
+        let span = tracing::debug_span!(
+            "model",
+            otel.kind = "client",
+            gen_ai.request.model = candidate.model,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            error.type = Empty,
+        );
+        let asked = provider.complete(request, &hear).instrument(span.clone());
+        let reply = race::unless_stopped(attempt, deadline, asked).await;
         let error = match reply {
             Err(stop) => {
                 let text = partial.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -77,11 +105,14 @@ async fn ask(
                 return Err(stop.into());
             }
             Ok(Ok(reply)) => {
+                span.record("gen_ai.usage.input_tokens", reply.usage.prompt());
+                span.record("gen_ai.usage.output_tokens", reply.usage.answer());
                 answered(session, candidate, request, reply, started);
                 return Ok(Ok(()));
             }
             Ok(Err(error)) => error,
         };
+        span.record("error.type", format_args!("{:?}", error.kind));
         request.attempt = request.attempt.saturating_add(1);
         let wait = error.retry_after.unwrap_or_else(|| backoff(session, tries));
         if !error.is_retryable() || tries == TRIES || wait > LONGEST_WAIT {

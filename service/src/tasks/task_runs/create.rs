@@ -13,9 +13,11 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::TaskRunView;
+use crate::agents::RunLimits;
 use crate::crud::metadata::{self, Metadata};
 use crate::ctx::Ctx;
 use crate::db::Reason;
+use crate::engine::policy::RunPolicy;
 use crate::engine::transitions::order_key;
 use crate::engine::{Created, Subscription};
 use crate::error::{Error, FieldError, Result};
@@ -54,6 +56,10 @@ pub struct CreateTaskRun {
     #[validate(length(min = 1, max = 200))]
     #[schema(min_length = 1, max_length = 200)]
     pub dedupe_key: Option<String>,
+    /// Less than the agent allows; what is more has no effect. For runs of agents.
+    #[serde(default)]
+    #[validate(nested)]
+    pub limits: Option<RunLimits>,
     #[serde(default)]
     #[validate(custom(function = "metadata::valid"))]
     pub metadata: Metadata,
@@ -69,7 +75,16 @@ pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
     if let Some(done) = replayed(ctx).await? {
         return Ok(done);
     }
-    let CreateTaskRun { definition_id, agent_id, input, priority, available_at, dedupe_key, metadata } = body;
+    let CreateTaskRun {
+        definition_id,
+        agent_id,
+        input,
+        priority,
+        available_at,
+        dedupe_key,
+        limits,
+        metadata,
+    } = body;
     let wanted = match (definition_id, agent_id) {
         (Some(id), None) => Wanted::Definition(id),
         (None, Some(id)) => Wanted::Agent(id),
@@ -84,6 +99,9 @@ pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
     let target = targets::resolve(ctx, wanted).await?;
     check_input(&target, &input)?;
     let mut run = new_run(ctx, &target, input)?;
+    if let Some(limits) = limits {
+        run.policy = limited(&target, limits)?;
+    }
     run.metadata = metadata::stored(metadata);
     run.dedupe_key = dedupe_key;
     run.priority = priority.unwrap_or(target.priority);
@@ -97,6 +115,18 @@ pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
     }
     run.order_key = order_key(run.available_at, run.priority);
     submit(ctx, run).await
+}
+
+/// The target's policy with limits of the run's own.
+fn limited(target: &Target, limits: RunLimits) -> Result<Value> {
+    if target.agent.is_none() {
+        return Err(Error::invalid("/limits", "unsupported", "Only runs of agents have limits."));
+    }
+    if limits.max_cost.is_some_and(|cost| cost < Nanos::ZERO) {
+        return Err(Error::invalid("/limits/maxCost", "range", "must not be negative"));
+    }
+    let policy = RunPolicy { limits: Some(limits), ..target.policy.clone() };
+    serde_json::to_value(policy).map_err(Error::internal)
 }
 
 /// The run of an earlier call with the same `Idempotency-Key`; looked for before anything is checked.

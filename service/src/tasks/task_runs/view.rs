@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::agents::RunLimits;
 use crate::crud::metadata::{self, Metadata};
 use crate::engine::policy::RunPolicy;
 
@@ -36,6 +37,9 @@ pub struct TaskRunView {
     pub output: Option<Value>,
     #[schema(required)]
     pub error: Option<RunErrorView>,
+    /// What its creator allowed it, within what its agent allows.
+    #[schema(required)]
+    pub limits: Option<RunLimits>,
     pub priority: i32,
     /// Not started before this time.
     pub available_at: DateTime<Utc>,
@@ -113,7 +117,7 @@ impl TokensView {
 
 impl From<Model> for TaskRunView {
     fn from(run: Model) -> Self {
-        let mock = RunPolicy::of(&run).mock;
+        let RunPolicy { limits, mock, .. } = RunPolicy::of(&run);
         let Model {
             tenant_id: _,
             id,
@@ -181,6 +185,7 @@ impl From<Model> for TaskRunView {
             input,
             output,
             error: error.and_then(|error| serde_json::from_value(error).ok()),
+            limits,
             priority,
             available_at,
             attempt,

@@ -3,6 +3,7 @@
 mod cancel;
 mod replay;
 mod retry;
+mod run_limits;
 mod streams;
 mod suspended;
 mod timeouts;
