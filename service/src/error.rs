@@ -98,6 +98,7 @@ impl std::fmt::Display for Error {
             Self::NotFound { kind } => write!(f, "There is no such {kind}."),
             Self::PreconditionFailed => f.write_str("The resource was changed since that revision."),
             Self::Invalid { errors } => match errors.as_slice() {
+                [one] if one.pointer.is_empty() => write!(f, "The body {}.", one.message),
                 [one] => write!(f, "{}: {}", one.pointer, one.message),
                 many => write!(f, "{} fields are not valid.", many.len()),
             },

@@ -9,6 +9,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use service::crud::objects::Objects;
 use service::error::Error;
 use validator::Validate;
 
@@ -78,7 +79,7 @@ fn parse<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, HttpError> {
         }
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value: T = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         let path = pointer::of_path(error.path());
         let inner = error.into_inner();
         match inner.classify() {
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn every_broken_rule_has_its_pointer() {
         assert_eq!(pointer("{}"), at("/name", "required"));
-        assert_eq!(pointer("[]").1, "type");
+        assert_eq!(pointer("[]"), at("", "type"));
+        assert_eq!(pointer(r#"{"name":"a","runLimits":[[3]]}"#), at("/runLimits/0", "type"));
         assert_eq!(pointer(r#"{"name":1}"#), at("/name", "type"));
         assert_eq!(pointer(r#"{"name":"a","tenantId":1}"#), at("/tenantId", "unknown_field"));
         assert_eq!(

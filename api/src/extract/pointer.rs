@@ -5,11 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
+use service::crud::words::in_words;
 use service::error::FieldError;
 use validator::{ValidationError, ValidationErrors, ValidationErrorsKind};
-
-/// No message repeats more of the input than this.
-const MAX_MESSAGE: usize = 300;
 
 fn push(pointer: &mut String, part: &str) {
     pointer.push('/');
@@ -51,7 +49,8 @@ pub fn of_message(mut pointer: String, message: &str) -> FieldError {
     if let Some(field) = named("duplicate field `") {
         return FieldError::new(at(pointer, field), "duplicate_field", "is given more than once");
     }
-    FieldError::new(pointer, "type", text.chars().take(MAX_MESSAGE).collect::<String>())
+    let (code, words) = in_words(text);
+    FieldError::new(pointer, code, words)
 }
 
 /// One error for every rule that validator found broken, nested ones too, in the order of pointers.
@@ -148,6 +147,6 @@ mod tests {
     #[test]
     fn long_messages_are_cut() {
         let error = of_message(String::new(), &"x".repeat(1000));
-        assert_eq!(error.message.len(), MAX_MESSAGE);
+        assert_eq!(error.message.len(), 300);
     }
 }

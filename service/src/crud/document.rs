@@ -8,9 +8,9 @@ use serde_path_to_error::Segment;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::Patch;
+use super::objects::Objects;
+use super::words::in_words;
 use crate::error::{Error, FieldError, Result, pointer_to};
-
-const MAX_MESSAGE: usize = 300;
 
 /// The stored form.
 pub fn stored(document: &impl Serialize) -> Result<Value> {
@@ -39,7 +39,7 @@ where
     let mut document = stored(current)?;
     merge(&mut document, patch);
     let mut track = serde_path_to_error::Track::new();
-    let value = T::deserialize(serde_path_to_error::Deserializer::new(document, &mut track));
+    let value = T::deserialize(serde_path_to_error::Deserializer::new(Objects(document), &mut track));
     let value = value.map_err(|error| {
         let pointer = track.path().iter().fold(pointer.to_owned(), |pointer, segment| match segment {
             Segment::Map { key } => pointer_to(&pointer, key),
@@ -47,8 +47,11 @@ where
             Segment::Enum { .. } | Segment::Unknown => pointer,
         });
         let message = error.to_string();
-        let code = if message.starts_with("unknown field") { "unknown_field" } else { "type" };
-        Error::invalid(pointer, code, message.chars().take(MAX_MESSAGE).collect::<String>())
+        let (code, words) = match message.starts_with("unknown field") {
+            true => ("unknown_field", "is not a field of this resource".to_owned()),
+            false => in_words(&message),
+        };
+        Error::invalid(pointer, code, words)
     })?;
     value.validate().map_err(|errors| {
         let mut found = Vec::new();

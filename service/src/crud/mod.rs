@@ -6,11 +6,13 @@
 mod cursor;
 pub mod document;
 pub mod metadata;
+pub mod objects;
 mod once;
 mod page;
 pub mod patch;
 pub mod slug;
 pub mod time;
+pub mod words;
 
 use entity::scope::{Record, TenantOwned};
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _};

@@ -66,4 +66,34 @@ on_both! {
         app.acme.owner.delete(&agent).await.expect(204);
         assert_eq!(app.acme.owner.get(&agent).await.problem(404), "not_found");
     }
+
+    async fn an_array_is_no_object_wherever_one_stands(app: App) {
+        let owner = &app.acme.owner;
+        let agent = json!({ "name": "a", "type": "TASK_RUNNER", "model": "mock/echo" });
+        let with = |field: &str, value: serde_json::Value| {
+            let mut agent = agent.clone();
+            agent[field] = value;
+            agent
+        };
+        for (body, pointer) in [
+            (json!(["a", null, null, "TASK_RUNNER"]), ""),
+            (with("limits", json!([3, 2])), "/limits"),
+            (with("limits", json!([])), "/limits"),
+        ] {
+            let refused = owner.post("/v1/agents", body.clone()).await.expect(422);
+            assert_eq!((&refused["errors"][0]["pointer"], &refused["errors"][0]["message"]),
+                (&json!(pointer), &json!("must be an object")), "{body}");
+            assert!(!refused.to_string().contains("struct"), "{refused}");
+        }
+        let refused = owner.post("/v1/agents", with("maxTokens", json!(1.5))).await.expect(422);
+        assert_eq!(refused["errors"][0]["message"], "must be a whole number that is not negative");
+        let id = app.acme.agent("b", json!({})).await;
+        let retry = json!({ "name": "d", "type": "AUTOMATION", "agentId": id, "config": { "retry": [1] } });
+        let refused = owner.post("/v1/task-definitions", retry).await.expect(422);
+        assert_eq!(refused["errors"][0]["pointer"], "/config/retry");
+        let definition = app.acme.definition("e", json!({ "agentId": id })).await;
+        let patch = json!({ "config": { "retry": [1] } });
+        let refused = owner.patch(&format!("/v1/task-definitions/{definition}"), patch).await.expect(422);
+        assert_eq!((&refused["errors"][0]["pointer"], &refused["errors"][0]["message"]), (&json!("/config/retry"), &json!("must be an object")));
+    }
 }
