@@ -65,7 +65,7 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
     narrow::parameters(operation);
     describe_parameters(operation);
     let repeatable = method == "POST" && !public;
-    let checks_revision = matches!(method, "PATCH" | "DELETE");
+    let checks_revision = matches!(method, "PATCH" | "PUT" | "DELETE");
     if repeatable {
         add_parameter(operation, idempotency_key());
     }
@@ -79,7 +79,7 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
             401 | 403 => !public || has_body,
             404 => has_id,
             408 | 413 | 415 => has_body,
-            409 => repeatable || checks_revision || method == "PUT",
+            409 => repeatable || checks_revision,
             412 => checks_revision,
             // 422 also where no parameter is declared: the guard refuses those that are not.
             _ => true,

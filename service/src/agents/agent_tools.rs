@@ -73,8 +73,15 @@ pub async fn list(ctx: &Ctx, agent: Uuid) -> Result<AgentTools> {
     Ok(AgentTools { data: views.collect() })
 }
 
-/// Binds the tool, or replaces the policy of its use. The same again changes nothing.
-pub async fn put(ctx: &Ctx, agent: Uuid, tool: Uuid, body: PutAgentTool) -> Result<Bound> {
+/// Binds the tool, or replaces the policy of its use. The same again changes nothing. `expected` is the
+/// agent's revision.
+pub async fn put(
+    ctx: &Ctx,
+    agent: Uuid,
+    tool: Uuid,
+    expected: Expected,
+    body: PutAgentTool,
+) -> Result<Bound> {
     let PutAgentTool { config } = body;
     crud::load::<Agents>(ctx, agent).await?;
     let used = crud::load::<Tools>(ctx, tool).await?;
@@ -85,6 +92,7 @@ pub async fn put(ctx: &Ctx, agent: Uuid, tool: Uuid, body: PutAgentTool) -> Resu
 
     let tx = ctx.db().begin().await?;
     let row = live_agent(&tx, agent).await?;
+    expected.check(row.revision)?;
     if used.workspace_id.is_some() && used.workspace_id != row.workspace_id {
         return Err(Error::conflict(
             "other_workspace",

@@ -7,6 +7,7 @@ mod fields;
 mod positions;
 mod queries;
 mod request;
+mod revisions;
 mod roles;
 pub mod rows;
 mod secrets;

@@ -19,8 +19,13 @@ pub struct Request {
 
 impl Request {
     pub async fn send(&self, caller: &Client) -> Answer {
+        self.send_with(caller, &[]).await
+    }
+
+    pub async fn send_with(&self, caller: &Client, headers: &[(&str, &str)]) -> Answer {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
         let request = caller.request(self.method, &format!("{}?{query}", self.path));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         caller
             .send(match &self.body {
                 Some(body) => request.json(body),

@@ -33,7 +33,8 @@ async fn list_agent_tools(caller: Can<Read>, Path(id): Path<Uuid>) -> Answer {
 ///
 /// Binds the tool, or replaces the policy of its use: whether a call is made (ALLOW), asked about (ASK) or
 /// refused (DENY), also by its arguments; arguments that the model does not decide; how many calls a run
-/// may make. A change makes a new version of the agent. Managers and higher roles may.
+/// may make. A change makes a new version of the agent. `If-Match` names the agent's revision. Managers and
+/// higher roles may.
 #[utoipa::path(
     tag = "Agents",
     operation_id = "put_agent_tool",
@@ -55,9 +56,10 @@ async fn list_agent_tools(caller: Can<Read>, Path(id): Path<Uuid>) -> Answer {
 async fn put_agent_tool(
     caller: Can<Write>,
     Path((id, tool)): Path<(Uuid, Uuid)>,
+    IfMatch(expected): IfMatch,
     OptionalJson(body): OptionalJson<PutAgentTool>,
 ) -> Answer {
-    let bound = caller.run(async move |ctx| agent_tools::put(&ctx, id, tool, body).await).await?;
+    let bound = caller.run(async move |ctx| agent_tools::put(&ctx, id, tool, expected, body).await).await?;
     answer::tagged(&bound.view, bound.agent_revision)
 }
 
