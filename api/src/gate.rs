@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::core::Core;
+use service::db::Statements;
 use service::error::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -113,11 +114,12 @@ impl Gate {
         self.metrics.run_upkeep();
     }
 
-    /// Starts `work` on the main runtime within the request's span.
+    /// Starts `work` on the main runtime within the request's span; its statements are the request's.
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<T> {
+        let work = Statements::of_this_work().during(work);
         self.runtime.spawn(work.instrument(tracing::Span::current()))
     }
 }

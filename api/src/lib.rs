@@ -15,6 +15,7 @@ pub mod openapi;
 mod places;
 pub mod server;
 pub mod sse;
+mod telemetry;
 mod v1;
 
 pub use middleware::rate_limit::Rate;

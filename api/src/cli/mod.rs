@@ -16,9 +16,11 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use settings::Settings;
+
+use crate::telemetry;
 
 /// Why a command ended early, in a sentence for the operator.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -56,12 +58,25 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub async fn main() -> ExitCode {
-    let Cli { command, settings } = Cli::parse();
-    match run(command.unwrap_or(Command::Serve), settings).await {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("mission-control: {failure}");
-            ExitCode::FAILURE
+    let ended = match arguments() {
+        Ok(Cli { command, settings }) => run(command.unwrap_or(Command::Serve), settings).await,
+        Err(failure) => Err(failure),
+    };
+    telemetry::flush().await;
+    ended.unwrap_or_else(|failure| {
+        eprintln!("mission-control: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What was asked for, with the file of settings that it names.
+fn arguments() -> Result<Cli, Failure> {
+    let asked = Cli::parse();
+    match &asked.settings.file {
+        None => Ok(asked),
+        Some(path) => {
+            let matches = settings::with_file(Cli::command(), path)?.get_matches();
+            Ok(Cli::from_arg_matches(&matches)?)
         }
     }
 }

@@ -11,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest};
+use service::db::Statements;
 use service::governance::audit_logs;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -21,6 +22,7 @@ use super::{Answer, Shared, boxed, request_info, routed_path};
 use crate::error::{HttpError, Problem};
 use crate::metrics::{DURATION, REQUESTS};
 use crate::openapi::operation_of;
+use crate::telemetry;
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -32,8 +34,10 @@ pub async fn observe(
     let started = Instant::now();
     let id = given_id(&request).unwrap_or_else(|| gate.core.ids.next().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", request_id = %id);
-    let mut response = boxed(next.call(request).instrument(span).await?);
+    let span = telemetry::of_request(&request, &id);
+    let statements = Statements::default();
+    let work = statements.clone().during(next.call(request).instrument(span.clone()));
+    let mut response = boxed(work.await?);
 
     let mut failure = Failure::of(&response, &id);
     if let Some(failure) = &mut failure {
@@ -45,7 +49,8 @@ pub async fn observe(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(header::HeaderName::from_static(REQUEST_ID), value);
     }
-    record(&response, failure.as_ref(), &id, started.elapsed());
+    telemetry::answered(&span, &response, failure.as_ref().map(|failure| failure.code));
+    record(&response, failure.as_ref(), &id, started.elapsed(), statements.count());
     count(&gate, &response);
     if let Some(failure) = failure.filter(|_| response.status() == StatusCode::FORBIDDEN) {
         keep_refusal(&gate, response.request(), failure.code).await;
@@ -129,7 +134,13 @@ fn with_problem(response: ServiceResponse<BoxBody>, body: Vec<u8>) -> ServiceRes
     response
 }
 
-fn record(response: &ServiceResponse<BoxBody>, failure: Option<&Failure>, id: &str, elapsed: Duration) {
+fn record(
+    response: &ServiceResponse<BoxBody>,
+    failure: Option<&Failure>,
+    id: &str,
+    elapsed: Duration,
+    queries: u32,
+) {
     let request = response.request();
     let operation = operation_of(request);
     let status = response.status();
@@ -156,6 +167,7 @@ fn record(response: &ServiceResponse<BoxBody>, failure: Option<&Failure>, id: &s
                 method,
                 status = status_code,
                 duration_us,
+                queries,
                 actor,
                 tenant,
                 code,

@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Db, Dialect, Pools};
+use super::{Db, Dialect, Pools, Statements};
 use crate::error::{Error, Result};
 
 /// SQLite below this can lose committed writes in a checkpoint race.
@@ -129,9 +129,9 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
         .max_connections(SQLITE_READERS)
         .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.pragma("query_only", "ON"));
-    let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
+    let writer = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer));
     refuse_old_sqlite(&writer).await?;
-    let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(reader);
+    let reader = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader));
     Ok(Db {
         inner: Arc::new(Pools {
             writer,
@@ -214,7 +214,7 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
     let pool = pool.map_err(Error::internal)?;
     let engine = of(ENGINE_CONNECTIONS).connect_lazy_with(options);
     refuse_unsafe_postgres(&pool).await?;
-    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    let connection = counted(SqlxPostgresConnector::from_sqlx_postgres_pool(pool));
     let pools = Pools {
         writer: connection.clone(),
         reader: connection,
@@ -226,14 +226,21 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
     Ok(Db { inner: Arc::new(pools) })
 }
 
+/// The connection of requests, whose statements their log lines count.
+fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
+    connection.set_metric_callback(|_| Statements::add_one());
+    connection
+}
+
 async fn refuse_unsafe_postgres(pool: &sea_orm::sqlx::PgPool) -> Result<()> {
-    for setting in ["fsync", "full_page_writes"] {
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let value: String = sea_orm::sqlx::query_scalar("SELECT current_setting($1)")
             .bind(setting)
             .fetch_one(pool)
             .await
             .map_err(Error::internal)?;
-        if value != "on" {
+        // `synchronous_commit` may also be `local`, `remote_write` or `remote_apply`.
+        if value == "off" {
             return Err(Error::internal(format!(
                 "PostgreSQL runs with {setting} = {value}: turn it on, or work is lost in a crash"
             )));

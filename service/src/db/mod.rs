@@ -3,6 +3,7 @@
 
 mod connect;
 mod copy;
+mod counted;
 pub mod dialect;
 mod failure;
 mod migrate;
@@ -19,6 +20,7 @@ use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
 pub use connect::DatabaseConfig;
+pub use counted::Statements;
 pub use dialect::Dialect;
 pub use failure::{Violation, is_overload, on_violation, violation};
 pub use reach::Reach;

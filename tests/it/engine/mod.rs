@@ -6,5 +6,6 @@ mod interleavings;
 mod limits;
 mod stage;
 mod takeover;
+mod traces;
 mod turns;
 mod worker;

@@ -27,8 +27,14 @@ pub struct Process {
 impl Home {
     /// Starts `mission-control serve` at this port, or at any if it is 0, and waits until it serves.
     pub async fn start(&self, port: u16) -> Process {
+        self.start_with(port, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_with(&self, port: u16, environment: &[(&str, &str)]) -> Process {
         let mut command = self.command("serve");
         command
+            .envs(environment.iter().copied())
             .env("MC_BIND", format!("127.0.0.1:{port}"))
             .env("MC_ENGINE_CONCURRENCY", self.concurrency.to_string())
             .stdout(Stdio::piped())

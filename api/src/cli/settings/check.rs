@@ -13,11 +13,13 @@ use service::identity::plans::Plans;
 use service::notifications::mails::{self, MailSettings};
 use url::Url;
 
-use super::Settings;
+use super::{ProviderUrl, Settings};
 use crate::cli::Failure;
 use crate::server::{MetricsAccess, Options};
+use crate::telemetry::Collector;
 
 const OPENAI: &str = "https://api.openai.com/v1";
+const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 
 impl Settings {
     /// The core's part.
@@ -29,12 +31,6 @@ impl Settings {
         let url = self.database_url.clone().unwrap_or_else(|| {
             SecretString::from(format!("sqlite://{}", self.data_dir.join("mission-control.db").display()))
         });
-        let api_key = self.openai_api_key.clone();
-        let base_url = match (&self.openai_base_url, &api_key) {
-            (Some(url), _) => Some(url.0.clone()),
-            (None, Some(_)) => Some(Url::parse(OPENAI)?),
-            (None, None) => None,
-        };
         let seconds = Duration::from_secs;
         Ok(Config {
             database: DatabaseConfig { url, max_connections: self.database_connections },
@@ -57,7 +53,12 @@ impl Settings {
             public_url: self.public_address()?,
             mail: self.mail(),
             oidc: self.oidc()?,
-            default_provider: base_url.map(|base_url| DefaultProvider { base_url, api_key }),
+            openai: provider(self.openai_base_url.as_ref(), self.openai_api_key.as_ref(), OPENAI)?,
+            anthropic: provider(
+                self.anthropic_base_url.as_ref(),
+                self.anthropic_api_key.as_ref(),
+                ANTHROPIC,
+            )?,
         })
     }
 
@@ -94,6 +95,13 @@ impl Settings {
 
     fn egress(&self) -> egress::Policy {
         egress::Policy { allow_private_hosts: self.allow_private_hosts.clone(), ..egress::Policy::default() }
+    }
+
+    /// Where traces go, if anywhere.
+    pub fn collector(&self) -> Option<Collector> {
+        let ProviderUrl(endpoint) = self.otel_endpoint.clone()?;
+        let (headers, service_name) = (self.otel_headers.clone(), self.otel_service_name.clone());
+        Some(Collector { endpoint, headers, service_name })
     }
 
     /// The server's part.
@@ -175,19 +183,22 @@ impl Settings {
              name the proxies' own networks."
                 .to_owned(),
         );
-        let refused = self.openai_base_url.as_ref().and_then(|url| self.egress().check_url(&url.0).err());
-        match refused {
-            None => {}
-            Some(EgressError::Blocked { host }) => refuse(
-                true,
-                format!(
-                    "OPENAI_BASE_URL names the private host {host}: add it to MC_ALLOW_PRIVATE_HOSTS to allow that."
+        for (name, url) in
+            [("OPENAI_BASE_URL", &self.openai_base_url), ("ANTHROPIC_BASE_URL", &self.anthropic_base_url)]
+        {
+            match url.as_ref().and_then(|url| self.egress().check_url(&url.0).err()) {
+                None => {}
+                Some(EgressError::Blocked { host }) => refuse(
+                    true,
+                    format!(
+                        "{name} names the private host {host}: add it to MC_ALLOW_PRIVATE_HOSTS to allow that."
+                    ),
                 ),
-            ),
-            Some(error) => refuse(
-                true,
-                format!("OPENAI_BASE_URL: {error} Set an https:// or http:// URL without credentials in it."),
-            ),
+                Some(error) => refuse(
+                    true,
+                    format!("{name}: {error} Set an https:// or http:// URL without credentials in it."),
+                ),
+            }
         }
         if let Err(fault) = self.plan_table() {
             refuse(true, fault);
@@ -229,6 +240,20 @@ impl Settings {
     }
 }
 
+/// A provider that is set up by its key, by its address, or by both.
+fn provider(
+    base_url: Option<&ProviderUrl>,
+    api_key: Option<&SecretString>,
+    public: &str,
+) -> Result<Option<DefaultProvider>, Failure> {
+    let base_url = match base_url {
+        Some(url) => url.0.clone(),
+        None if api_key.is_some() => Url::parse(public)?,
+        None => return Ok(None),
+    };
+    Ok(Some(DefaultProvider { base_url, api_key: api_key.cloned() }))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -263,6 +288,8 @@ mod tests {
             (&["--openai-base-url=https://user:secret@models.example/v1"][..], "OPENAI_BASE_URL"),
             (&["--openai-base-url=http://localhost:11434/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
             (&["--openai-base-url=http://10.0.0.7/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
+            (&["--anthropic-base-url=http://10.0.0.7/v1"][..], "MC_ALLOW_PRIVATE_HOSTS"),
+            (&["--anthropic-base-url=ftp://models.example"][..], "ANTHROPIC_BASE_URL"),
             (&["--trusted-proxies=0.0.0.0/0"][..], "MC_TRUSTED_PROXIES"),
             (&["--trusted-proxies=10.0.0.1,::/0"][..], "MC_TRUSTED_PROXIES"),
             (&["--public-url=http://console.example.com"][..], "MC_PUBLIC_URL"),
@@ -312,6 +339,8 @@ mod tests {
             "--openai-api-key=canary3",
             "--smtp-url=smtps://canary8:canary9@mail.example.com",
             "--openai-base-url=https://canary5:canary6@h/v1?key=canary7",
+            "--anthropic-api-key=canary10",
+            "--otel-headers=authorization=canary11",
         ];
         let all = ["mission-control", "--database-url=postgres://u:canary4@h/d"].into_iter().chain(secrets);
         let printed = format!("{:?}", Cli::try_parse_from(all).unwrap().settings);

@@ -1,7 +1,8 @@
-//! Flags and environment, and what they must fulfil together. Unsafe ones are refused with a sentence
+//! Flags, environment and a file, and what they must fulfil together. Unsafe ones are refused with a sentence
 //! that says what to do. Secrets have no readable form: what is printed is redacted.
 
 mod check;
+mod file;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,11 +14,16 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::file::with_file;
 use crate::middleware::rate_limit::Rate;
+use crate::telemetry;
 
 /// What an operator may set.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
+    /// A file of settings, `NAME=value` a line; flags and environment go before it.
+    #[arg(long = "config", env = "MC_CONFIG", global = true)]
+    pub file: Option<PathBuf>,
     /// Where the API is served.
     #[arg(long, env = "MC_BIND", default_value = "127.0.0.1:8080", global = true)]
     pub bind: SocketAddr,
@@ -80,6 +86,12 @@ pub struct Settings {
     /// a private one.
     #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true, global = true)]
     pub openai_base_url: Option<ProviderUrl>,
+    /// The same for `claude*` models, which are then asked of Anthropic.
+    #[arg(long, env = "ANTHROPIC_API_KEY", hide_env_values = true, global = true)]
+    pub anthropic_api_key: Option<SecretString>,
+    /// A gateway that speaks Anthropic's protocol, as in `https://gateway.example/v1`.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", hide_env_values = true, global = true)]
+    pub anthropic_base_url: Option<ProviderUrl>,
     /// Requests of one caller, as in `6000/60s`, or `off`.
     #[arg(long, env = "MC_RATE_LIMIT", default_value = "6000/60s", value_parser = rate, global = true)]
     pub rate_limit: RateSetting,
@@ -107,6 +119,22 @@ pub struct Settings {
     /// Web origins that may call the API, as in `https://console.example.com`.
     #[arg(long, env = "MC_CORS_ORIGINS", value_delimiter = ',', global = true)]
     pub cors_origins: Vec<String>,
+    /// A collector of traces that takes OTLP over HTTP, as in `http://localhost:4318`.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, global = true)]
+    pub otel_endpoint: Option<ProviderUrl>,
+    /// What it is sent in headers, as in `authorization=Bearer KEY`, with commas between several.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true,
+        global = true
+    )]
+    pub otel_headers: telemetry::Headers,
+    /// The name of this service in traces.
+    #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "mission-control", global = true)]
+    pub otel_service_name: String,
     /// Networks of reverse proxies whose X-Forwarded-For is believed, as in `10.0.0.0/8`.
     #[arg(long, env = "MC_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network, global = true)]
     pub trusted_proxies: Vec<IpNet>,
