@@ -35,6 +35,7 @@ pub async fn run(settings: Settings, arguments: Arguments) -> Result<ExitCode, F
         async move { front.serve(node, &settings, draining).await }
     });
     let scene = scene::Scene::set(&core).await?;
+    scene.greeting();
     let run = tokio::select! {
         run = watch(&scene) => run?,
         () = draining.cancelled() => return end(serving, draining, ExitCode::FAILURE).await,
@@ -44,7 +45,7 @@ pub async fn run(settings: Settings, arguments: Arguments) -> Result<ExitCode, F
         let code = if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         return end(serving, draining, code).await;
     }
-    scene.farewell(&url);
+    scene.farewell(&url, run.id);
     serving.await??;
     Ok(ExitCode::SUCCESS)
 }

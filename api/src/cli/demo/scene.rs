@@ -50,7 +50,7 @@ impl Scene {
             let filter = TaskRunFilter { status: Some(status), ..TaskRunFilter::default() };
             let live = task_runs::list(&self.ctx, &Paging::default(), filter).await?.data;
             if let Some(run) = live.first() {
-                println!("A run was interrupted; it goes on where it was.");
+                println!("A run was interrupted: it goes on where it was. Finished steps are not repeated.");
                 return Ok(run.id);
             }
         }
@@ -60,12 +60,23 @@ impl Scene {
         Ok(task_runs::create(&self.ctx, serde_json::from_value(body)?).await?.run.id)
     }
 
-    pub fn farewell(&self, url: &str) {
-        println!("\nSwagger UI   {url}/docs/");
-        println!("Login        {EMAIL} / {}", self.password.expose_secret());
-        println!("API key      {}", self.key);
-        println!("\nTry: curl -s {url}/v1/task-runs -H 'X-API-Key: {}'", self.key);
-        println!("Ctrl-C ends.");
+    /// What there is to see, before the run begins.
+    pub fn greeting(&self) {
+        println!(
+            "\nMission Control: a demo tenant with an agent (mock/script, which needs no key), three tools"
+        );
+        println!("and two task definitions. The agent now writes its daily brief. Kill this process in the");
+        println!("middle (kill -9 {}) and start it again: the run goes on.", std::process::id());
+    }
+
+    pub fn farewell(&self, url: &str, run: Uuid) {
+        println!("\nMission Control serves {url}, until Ctrl-C.\n");
+        println!("  Swagger UI   {url}/docs/   (Authorize with the key, then try an operation)");
+        println!("  API key      {}", self.key);
+        println!("  Login        {EMAIL}, {}", self.password.expose_secret());
+        println!("\nThe journal of the run above:");
+        println!("  curl -s {url}/v1/task-runs/{run}/steps -H 'X-API-Key: {}'", self.key);
+        println!("An agent of your own in two calls: see README.md.");
     }
 }
 
@@ -154,22 +165,28 @@ async fn agent(ctx: &Ctx, kit: &[Uuid]) -> Result<Uuid, Failure> {
         }
     };
     for tool in kit {
-        agent_tools::put(ctx, id, *tool, serde_json::from_value(json!({}))?).await?;
+        agent_tools::put(ctx, id, *tool, Expected::Any, serde_json::from_value(json!({}))?).await?;
     }
     Ok(id)
 }
 
-/// What the mock model says, turn by turn.
+/// What the mock model says, turn by turn, slowly enough to be read and to be killed in the middle.
 fn script() -> Value {
+    let turn =
+        |text: &str, calls: Value| json!({ "text": text, "delayMs": 600, "deltaMs": 60, "toolCalls": calls });
     json!([
-        { "text": "Let me see what time it is.", "delayMs": 400,
-          "toolCalls": [{ "name": "current_time", "arguments": {} }] },
-        { "text": "Three figures matter today; I pick the first.", "delayMs": 400,
-          "toolCalls": [{ "name": "pick_value", "arguments": {
-              "value": { "queue": { "waiting": 3, "failed": 0 } }, "pointer": "/queue/waiting" } }] },
-        { "text": "Now the wording.", "delayMs": 400,
-          "toolCalls": [{ "name": "render_text", "arguments": {
-              "template": "{{ waiting }} runs are waiting, {{ failed }} failed.", "data": { "waiting": 3, "failed": 0 } } }] },
-        { "text": "Good morning. 3 runs are waiting, 0 failed. Nothing needs you before coffee.", "delayMs": 400 },
+        turn("Let me see what time it is.", json!([{ "name": "current_time", "arguments": {} }])),
+        turn(
+            "Then how many runs are waiting.",
+            json!([{ "name": "pick_value", "arguments": {
+            "value": { "queue": { "waiting": 3, "failed": 0 } }, "pointer": "/queue/waiting" } }])
+        ),
+        turn(
+            "Now the wording.",
+            json!([{ "name": "render_text", "arguments": {
+            "template": "{{ waiting }} runs are waiting, {{ failed }} failed.",
+            "data": { "waiting": 3, "failed": 0 } } }])
+        ),
+        turn("Good morning. 3 runs are waiting, 0 failed. Nothing needs you before coffee.", json!([])),
     ])
 }
