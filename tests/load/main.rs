@@ -5,6 +5,7 @@
 mod audit;
 mod closed_loop;
 mod database;
+mod fairness;
 mod http;
 mod limits;
 mod measure;
@@ -70,6 +71,7 @@ async fn main() -> Result<()> {
         warm_up: Duration::from_secs(if options.quick { 1 } else { 2 }),
         time: Duration::from_secs(if options.quick { 2 } else { options.seconds }),
         repeats: if options.quick { 1 } else { options.repeat.into() },
+        backlog: if options.quick { 10_000 } else { 100_000 },
         sizes: if options.quick { vec![1_000, 10_000] } else { vec![10_000, 1_000_000] },
         only: options.only,
     };
@@ -93,6 +95,7 @@ async fn main() -> Result<()> {
         stages.runs().await?;
         stages.reads().await?;
         stages.audit().await?;
+        stages.fairness().await?;
         databases.close().await?;
     }
     report.load_average[1] = process::load_average();

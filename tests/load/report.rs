@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::audit::AuditFigure;
 use crate::database::Kind;
+use crate::fairness::FairnessFigure;
 use crate::limits::Limit;
 use crate::measure::Measured;
 
@@ -23,6 +24,7 @@ pub struct Report {
     pub limits: Vec<LimitFigure>,
     pub figures: Vec<Figure>,
     pub audit: Vec<AuditFigure>,
+    pub fairness: Vec<FairnessFigure>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +105,7 @@ impl Report {
             let middle = median(rows_per_second.iter().copied());
             println!("\naudit-verify, {database:?}: {rows} rows, {middle:.0} rows/s");
         }
+        self.fairness.iter().for_each(FairnessFigure::print);
         println!("\nrelease binary: {:.1} MiB; load average: {:?}", self.binary_mib, self.load_average);
     }
 }

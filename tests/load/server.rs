@@ -92,10 +92,22 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// That of the first start.
     pub async fn create(address: SocketAddr) -> Result<Self> {
-        let mut api = Api { connection: Connection::open(address).await?, credential: String::new() };
-        let login = api.post("/v1/auth/login", &json!({ "email": EMAIL, "password": PASSWORD })).await?;
-        api.credential = format!("Bearer {}", text(&login, "accessToken")?);
+        Self::furnished(Api::signed_in(address, EMAIL).await?).await
+    }
+
+    /// One beside it.
+    pub async fn another(address: SocketAddr) -> Result<Self> {
+        const OWNER: &str = "owner@example.com";
+        let mut admin = Api::signed_in(address, EMAIL).await?;
+        let owner = json!({ "email": OWNER, "password": PASSWORD });
+        let tenant = json!({ "name": "Another", "slug": "another", "plan": "ENTERPRISE", "owner": owner });
+        admin.create("/v1/tenants", &tenant).await?;
+        Self::furnished(Api::signed_in(address, OWNER).await?).await
+    }
+
+    async fn furnished(mut api: Api) -> Result<Self> {
         let key = api.post("/v1/api-keys", &json!({ "name": "load", "scopes": ["*"] })).await?;
         api.credential = format!("Bearer {}", text(&key, "key")?);
         let tool = json!({ "name": "echo", "type": "FUNCTION", "config": { "function": "builtin/echo" } });
@@ -118,6 +130,13 @@ struct Api {
 }
 
 impl Api {
+    async fn signed_in(address: SocketAddr, email: &str) -> Result<Self> {
+        let mut api = Self { connection: Connection::open(address).await?, credential: String::new() };
+        let login = api.post("/v1/auth/login", &json!({ "email": email, "password": PASSWORD })).await?;
+        api.credential = format!("Bearer {}", text(&login, "accessToken")?);
+        Ok(api)
+    }
+
     async fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
         let request = Request::new("POST", path, &self.credential, Some(body));
         let answer = self.connection.send(&request).await?;

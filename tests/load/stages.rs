@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::audit::{self, AuditFigure};
 use crate::database::Databases;
+use crate::fairness;
 use crate::limits::{Limit, Limits};
 use crate::measure::{Watched, measure};
 use crate::process;
@@ -19,6 +20,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 const AUDIT: &str = "audit-verify";
 const AUDIT_ROWS: u32 = 200_000;
+const FAIRNESS: &str = "fairness";
 
 pub struct Settings {
     pub binary: PathBuf,
@@ -28,6 +30,8 @@ pub struct Settings {
     pub repeats: usize,
     /// Rows of the tables that are read.
     pub sizes: Vec<u32>,
+    /// Queued runs beside which another tenant's start.
+    pub backlog: u32,
     /// Only the scenarios with these names, if any.
     pub only: Vec<String>,
 }
@@ -100,6 +104,18 @@ impl Stages<'_> {
         let server = self.start(&url).await?;
         let (rows, rows_per_second) = audit::verify(&server, &tenant, self.settings.repeats).await?;
         self.report.audit.push(AuditFigure { database: self.databases.kind, rows, rows_per_second });
+        server.stop()
+    }
+
+    /// Another tenant's runs beside a backlog.
+    pub async fn fairness(&mut self) -> Result<()> {
+        if !self.settings.only.is_empty() && !self.settings.only.iter().any(|name| name == FAIRNESS) {
+            return Ok(());
+        }
+        let url = self.databases.fresh().await?;
+        let server = self.start(&url).await?;
+        let figure = fairness::measure(self.databases.kind, &server, self.settings.backlog).await?;
+        self.report.fairness.push(figure);
         server.stop()
     }
 
