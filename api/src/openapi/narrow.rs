@@ -11,6 +11,8 @@ const NOT_SEARCHED: &[&str] = &[
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
+    "list_bulk_action_items",
+    "list_bulk_actions",
     "list_mails",
     "list_memberships",
     "list_model_prices",
@@ -30,6 +32,8 @@ const NOT_LABELLED: &[&str] = &[
     "list_agent_versions",
     "list_approvals",
     "list_audit_logs",
+    "list_bulk_action_items",
+    "list_bulk_actions",
     "list_mails",
     "list_memberships",
     "list_model_prices",
@@ -45,8 +49,13 @@ const NOT_LABELLED: &[&str] = &[
 ];
 
 /// Lists of what has no time of its last change, or is not sorted by it.
-const NOT_UPDATED: &[&str] =
-    &["list_audit_logs", "list_notifications", "list_task_runs", "list_team_activity_logs"];
+const NOT_UPDATED: &[&str] = &[
+    "list_audit_logs",
+    "list_bulk_action_items",
+    "list_notifications",
+    "list_task_runs",
+    "list_team_activity_logs",
+];
 
 /// In a query the brackets are around the name.
 const QUERY_NAME: &str = r"^[^\[\]]+$";

@@ -128,6 +128,10 @@ permissions! {
         Cancel "cancel" Operator "Cancel runs."
         Retry "retry" Operator "Retry failed runs."
     }
+    bulk_actions "bulk-actions" {
+        Read "read" Viewer "List and read bulk actions and their results."
+        Write "write" Operator "Cancel, retry and replay all runs that a filter matches."
+    }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."
         Decide "decide" Operator "Approve and reject."

@@ -252,6 +252,38 @@ async fn parent_of(core: &Core, grant: &ClientGrant) -> Result<Principal> {
     }
 }
 
+/// Who once asked for something that goes on without them, as they are now: a person, or a key of theirs. `None`
+/// when they are gone, or belong to the tenant no more.
+pub(crate) async fn of_maker(
+    core: &Core,
+    tenant: Uuid,
+    user: Uuid,
+    key: Option<Uuid>,
+) -> Result<Option<Principal>> {
+    if let Some(id) = key {
+        let key = core.db.tenant(tenant).get::<api_key::Entity>(id).await?;
+        let is_same = |key: &api_key::Model| key.created_by == user && is_live(key, core.clock.now());
+        let Some(key) = key.filter(is_same) else { return Ok(None) };
+        return match of_key(core, key).await {
+            Err(Error::Unauthenticated { .. }) => Ok(None),
+            principal => principal.map(Some),
+        };
+    }
+    let found = person(core, user, tenant, None).await?.filter(|person| person.rights.role.is_some());
+    let Some(person) = found else { return Ok(None) };
+    let second_factor_due = second_factors::is_due(core, tenant, user).await?;
+    Ok(Some(Principal {
+        actor: Actor::User { id: user },
+        tenant,
+        tenant_status: person.tenant_status,
+        plan: person.plan,
+        session: None,
+        rights: Rights { second_factor_due, ..person.rights },
+        sight: person.sight,
+        networks: Networks::default(),
+    }))
+}
+
 /// What is left of a caller in a token that they gave away.
 fn narrowed(parent: Principal, grant: ClientGrant) -> Principal {
     let ClientGrant { id, user, tenant, parent: _, run, scopes, expires_at: _ } = grant;

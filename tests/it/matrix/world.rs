@@ -58,6 +58,8 @@ pub const KINDS: &[&str] = &[
     "cancelled",
     "waiting",
     "approval",
+    "bulk",
+    "worked-bulk",
     "placed-agent",
     "placed-tool",
     "placed-definition",
@@ -113,6 +115,7 @@ impl<'a> World<'a> {
             "tool",
             "definition",
             "approval",
+            "bulk",
             "privacy",
             "domain",
         ] {
@@ -307,6 +310,9 @@ impl<'a> World<'a> {
             "definition" => self.definition(&name, json!({ "agentId": self.kept("agent").await })).await,
             "tool-definition" => self.definition(&name, json!({ "toolId": self.kept("tool").await })).await,
             "run" | "delayed" | "cancelled" | "waiting" | "approval" => self.run(kind).await,
+            // It matches nothing: no run of another case is touched.
+            "bulk" => self.bulk(json!({ "parentRunId": self.kept("run").await }), true).await,
+            "worked-bulk" => self.worked_bulk().await,
             other => panic!("nobody can make {other:?}"),
         }
     }
@@ -332,6 +338,30 @@ impl<'a> World<'a> {
             }
             _ => {}
         }
+        id
+    }
+
+    async fn bulk(&self, filter: Value, dry_run: bool) -> String {
+        let body = json!({ "kind": "CANCEL", "filter": filter, "dryRun": dry_run });
+        self.create("/v1/bulk-actions", body).await
+    }
+
+    /// One that has ended, with two results.
+    async fn worked_bulk(&self) -> String {
+        let label =
+            json!({ "toolId": self.kept("tool").await, "config": { "concurrency": { "key": "bulk" } } });
+        let definition = self.definition(&format!("bulk {}", number()), label).await;
+        let later = self.app.core.clock.now() + chrono::TimeDelta::days(30);
+        for _ in 0..2 {
+            let body = json!({ "definitionId": definition, "availableAt": later });
+            self.create("/v1/task-runs", body).await;
+        }
+        let id = self.bulk(json!({ "definitionId": definition }), false).await;
+        crate::support::eventually("it is worked off", async || {
+            let action = self.owner.get(&format!("/v1/bulk-actions/{id}")).await.expect(200);
+            action["status"] == "COMPLETED"
+        })
+        .await;
         id
     }
 

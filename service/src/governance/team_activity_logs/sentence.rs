@@ -1,7 +1,8 @@
 //! From an audit row to a sentence.
 
 /// The first words of operations, or a whole one that says something else, and what one says of them.
-const VERBS: [(&str, &str); 34] = [
+const VERBS: &[(&str, &str)] = &[
+    ("abort", "aborted"),
     ("accept", "accepted"),
     ("activate", "activated"),
     ("apply", "applied"),

@@ -19,6 +19,7 @@ use crate::engine::transitions::{self, CancelOutcome, order_key};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::workspaces::require_open;
+use crate::tasks::launch::Launch;
 use crate::tasks::targets::{self, Target, Wanted};
 
 const EXECUTING: &str = "SELECT id FROM task_run WHERE tenant_id = $1 AND status = 'RUNNING' \
@@ -134,7 +135,7 @@ async fn require_seen(ctx: &Ctx, id: Uuid) -> Result<()> {
 }
 
 /// Nothing is run from an archived workspace, nor again with what belongs to another one now.
-async fn require_still_there(ctx: &Ctx, id: Uuid) -> Result<()> {
+pub(crate) async fn require_still_there(ctx: &Ctx, id: Uuid) -> Result<()> {
     let run = load(ctx, id).await?;
     require_open(ctx, run.workspace_id).await?;
     let db = ctx.db();
@@ -147,7 +148,7 @@ async fn require_still_there(ctx: &Ctx, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-fn change(run: &TaskRunView) -> Change {
+pub(crate) fn change(run: &TaskRunView) -> Change {
     let now = json!({ "status": run.status, "reason": run.reason });
     Change::of::<task_run::Entity>(run.id).with(now)
 }
@@ -189,7 +190,7 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
         }
     };
     let run = new_run(ctx, &target, input)?;
-    let again = Model {
+    let mut again = Model {
         replay_of: Some(old.id),
         agent_version: version,
         policy: old.policy,
@@ -198,21 +199,40 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
         order_key: order_key(run.available_at, old.priority),
         ..run
     };
+    target.stamp(&mut again)?;
     submit(ctx, again).await
+}
+
+/// The same, of the same input and version, as part of what is created later. Answers with the new run's id.
+pub(crate) async fn launch_replay(ctx: &Ctx, launch: &mut Launch, old: Model) -> Result<Uuid> {
+    let target = of_run(ctx, &old).await?;
+    let run = launch.add(ctx, wanted(&old)?, old.input.clone()).await?;
+    run.replay_of = Some(old.id);
+    run.dedupe_key = None;
+    run.policy = old.policy;
+    target.stamp(run)?;
+    run.agent_version = old.agent_version;
+    run.metadata = old.metadata;
+    run.priority = old.priority;
+    run.order_key = order_key(run.available_at, old.priority);
+    Ok(run.id)
 }
 
 /// What the run was for, admitted as a new run would be.
 async fn of_run(ctx: &Ctx, run: &Model) -> Result<Arc<Target>> {
-    let wanted = match (run.definition_id, run.agent_id, run.tool_id) {
-        (Some(id), ..) => Wanted::Definition(id),
-        (None, Some(id), _) => Wanted::Agent(id),
-        (None, None, Some(id)) => Wanted::Tool(id),
-        (None, None, None) => return Err(Error::internal("a run has an agent or a tool")),
-    };
-    targets::resolve(ctx, wanted).await.map_err(|error| match error {
+    targets::resolve(ctx, wanted(run)?).await.map_err(|error| match error {
         Error::Invalid { .. } => Error::conflict("target_gone", "What the run was for was deleted."),
         other => other,
     })
+}
+
+fn wanted(run: &Model) -> Result<Wanted> {
+    match (run.definition_id, run.agent_id, run.tool_id) {
+        (Some(id), ..) => Ok(Wanted::Definition(id)),
+        (None, Some(id), _) => Ok(Wanted::Agent(id)),
+        (None, None, Some(id)) => Ok(Wanted::Tool(id)),
+        (None, None, None) => Err(Error::internal("a run has an agent or a tool")),
+    }
 }
 
 async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
