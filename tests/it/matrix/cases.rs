@@ -85,6 +85,7 @@ pub fn all() -> Vec<Case> {
         tools(),
         definitions(),
         runs(),
+        bulk_actions(),
         approvals(),
         governance(),
         notifications(),
@@ -372,11 +373,30 @@ fn runs() -> Vec<Case> {
         create(json!({ "definitionId": "@definition", "input": "hello" })),
         create(json!({ "agentId": "@agent", "input": "hello" })),
         of("get_task_run", "@run"),
+        of("explain_task_run", "@run"),
         of("cancel_task_run", "@new:delayed"),
         of("retry_task_run", "@new:cancelled"),
         of("replay_task_run", "@run").with(json!({})),
         case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
         case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
+    ]
+}
+
+fn bulk_actions() -> Vec<Case> {
+    let count = |filter: Value| {
+        case("create_bulk_action", &[]).with(json!({ "kind": "CANCEL", "filter": filter, "dryRun": true }))
+    };
+    vec![
+        case("list_bulk_actions", &[("cursor", "@cursor")]),
+        count(json!({ "agentId": "@agent" })),
+        count(json!({ "definitionId": "@definition" })),
+        count(json!({ "toolId": "@tool" })),
+        count(json!({ "workspaceId": "@workspace" })),
+        count(json!({ "parentRunId": "@run" })),
+        of("get_bulk_action", "@bulk"),
+        of("start_bulk_action", "@new:bulk"),
+        of("abort_bulk_action", "@new:bulk"),
+        case("list_bulk_action_items", &[("id", "@worked-bulk"), ("cursor", "@cursor")]),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! Task definitions, runs and the decisions they wait for.
 
 mod approvals;
+mod bulk_actions;
+mod run_explain;
 mod run_steps;
 mod task_definitions;
 mod task_runs;
@@ -13,6 +15,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(task_definitions::routes)
         .configure(task_runs::routes)
         .configure(run_steps::routes)
+        .configure(run_explain::routes)
+        .configure(bulk_actions::routes)
         .configure(approvals::routes)
         .configure(tool_invocations::routes);
 }

@@ -1,0 +1,179 @@
+//! Why a queued run has not started.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::agents::agent::{self, AgentStatus};
+use entity::identity::tenant::{self, TenantStatus};
+use entity::tasks::task_run::{Model, RunReason};
+use uuid::Uuid;
+
+use super::estimate::{Room, estimate};
+use super::view::{CauseCode, CauseView, PositionView, RunActionCode, RunActionView, RunExplanationView};
+use crate::ctx::Ctx;
+use crate::db::Reason;
+use crate::engine::policy::RunPolicy;
+use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key};
+use crate::error::{Error, Result};
+use crate::tasks::run_keys;
+
+/// Runs before this one are counted no further.
+const MOST_AHEAD: i64 = 10_000;
+
+pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
+    let now = ctx.core.clock.now();
+    let mut actions = vec![RunActionView::cancel(run.id)];
+    let mut causes = Vec::new();
+    causes.extend(installation(ctx, now).await?);
+    causes.extend(of_tenant(ctx).await?);
+    let mut room = Room::default();
+    if let Some(id) = run.agent_id {
+        let agent = ctx.core.db.tenant(ctx.tenant).get::<agent::Entity>(id).await?;
+        if let Some(cause) = agent.as_ref().and_then(of_agent) {
+            actions.push(RunActionView::post(
+                RunActionCode::ResumeAgent,
+                format!("/v1/agents/{id}/resume"),
+                "Let the agent start runs again.",
+            ));
+            causes.push(cause);
+        }
+        if let Some(limit) = agent.and_then(|agent| agent.max_concurrent).map(i64::from) {
+            let executing = executing_in_lane(ctx, run.lane_id, limit).await?;
+            room.narrow(executing, limit);
+            if executing >= limit {
+                let message =
+                    format!("{executing} runs of its agent execute, as many as maxConcurrent allows.");
+                causes.push(CauseView::blocking(CauseCode::AgentLimit, message).of(executing, limit));
+            }
+        }
+    }
+    if !run.concurrency_key.is_empty() {
+        let system = ctx.core.db.system(Reason::Engine);
+        if let Some((limit, executing)) = key_limit(&system, ctx.tenant, &run.concurrency_key).await? {
+            room.narrow(executing, limit);
+            if executing >= limit {
+                let key = run_keys::shown(run.concurrency_key.clone(), run.definition_id);
+                let message =
+                    format!("{executing} runs with its concurrency key `{key}` execute, as many as may.");
+                causes.push(CauseView::blocking(CauseCode::ConcurrencyLimit, message).of(executing, limit));
+            }
+        }
+    }
+    causes.extend(not_due(&run, now));
+    if run.lost_count >= SUSPECT {
+        let message = format!(
+            "It has lost {} executors of {MOST_LOST} it may lose, and starts where no other such run executes.",
+            run.lost_count
+        );
+        causes.push(CauseView::new(CauseCode::Suspect, message).of(run.lost_count.into(), MOST_LOST.into()));
+    }
+    let ahead = ahead(ctx, &run, now).await?;
+    if ahead > 0 {
+        let message = match ahead {
+            1 => "One other run of its queue starts before it.".to_owned(),
+            MOST_AHEAD => format!("{MOST_AHEAD} or more others of its queue start before it."),
+            ahead => format!("{ahead} others of its queue start before it."),
+        };
+        causes.push(CauseView::new(CauseCode::BehindOthers, message));
+    }
+    let blocked = causes.iter().any(|cause| cause.blocks && cause.until.is_none() && cause.limit.is_none());
+    if causes.is_empty() {
+        causes.push(CauseView::new(CauseCode::Ready, "Nothing is in its way: the next claim takes it."));
+    }
+    let message = "It fails as EXPIRED when it has not started by then.";
+    causes.push(CauseView::new(CauseCode::QueueExpires, message).until(run.queue_expires_at));
+    let estimate = match blocked {
+        true => None,
+        false => estimate(ctx, &run, ahead, room, now).await?,
+    };
+    Ok(RunExplanationView {
+        position: Some(PositionView { ahead, is_capped: ahead >= MOST_AHEAD }),
+        estimate,
+        losses: super::ended::losses(ctx, &run).await?,
+        actions,
+        ..RunExplanationView::of(&run).because(causes)
+    })
+}
+
+/// What keeps all runs of this installation from starting.
+async fn installation(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+    if ctx.core.quarantine.is_on() {
+        let message =
+            "This installation is a restored copy: it starts nothing until its operator confirms it.";
+        return Ok(Some(CauseView::blocking(CauseCode::RestoredCopy, message)));
+    }
+    let system = ctx.core.db.system(Reason::Engine);
+    let patience = TimeDelta::from_std(ctx.core.engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
+    let sql = "SELECT COUNT(*) AS nodes FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1";
+    let rows = system.query(sql, vec![(now - patience).into()]).await?;
+    let nodes: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "nodes"))?;
+    let none = || CauseView::blocking(CauseCode::NoNode, "No node of the engine is alive.");
+    Ok((nodes == 0).then(none))
+}
+
+async fn of_tenant(ctx: &Ctx) -> Result<Option<CauseView>> {
+    let db = ctx.db();
+    let tenant = db.get::<tenant::Entity>(ctx.tenant).await?.ok_or(Error::not_found("tenant"))?;
+    let message = match tenant.status {
+        TenantStatus::Active => return Ok(None),
+        TenantStatus::Suspended => "The tenant is suspended: it starts nothing.",
+        TenantStatus::Closing => "The tenant is being closed: it starts nothing.",
+    };
+    Ok(Some(CauseView::blocking(CauseCode::TenantNotActive, message)))
+}
+
+fn of_agent(agent: &agent::Model) -> Option<CauseView> {
+    let (code, state) = match agent.status {
+        AgentStatus::Active => return None,
+        AgentStatus::Paused => (CauseCode::AgentPaused, "paused"),
+        AgentStatus::Quarantined => (CauseCode::AgentQuarantined, "quarantined"),
+    };
+    let why = agent.status_reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Some(CauseView::blocking(code, format!("Its agent is {state}{why}: it starts nothing.")))
+}
+
+/// A run that is not due yet.
+fn not_due(run: &Model, now: DateTime<Utc>) -> Option<CauseView> {
+    if run.available_at <= now {
+        return None;
+    }
+    let (code, message) = match run.reason {
+        RunReason::RetryBackoff => {
+            let most = RunPolicy::of(run).retry.max_attempts;
+            let message = format!("Attempt {} of {most} failed; the next one is not due yet.", run.failures);
+            (CauseCode::RetryBackoff, message)
+        }
+        RunReason::RateLimited => {
+            (CauseCode::RateLimited, "A rate limit has no token for it before then.".to_owned())
+        }
+        _ => (CauseCode::Delayed, "It is not to start before then.".to_owned()),
+    };
+    Some(CauseView::blocking(code, message).until(run.available_at))
+}
+
+async fn executing_in_lane(ctx: &Ctx, lane: Uuid, most: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS running FROM (SELECT 1 AS one FROM task_run \
+         WHERE status = 'RUNNING' AND tenant_id = $1 AND lane_id = $2 LIMIT $3) q";
+    let system = ctx.core.db.system(Reason::Engine);
+    let rows = system.query(sql, vec![ctx.tenant.into(), lane.into(), most.into()]).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get("", "running"))?)
+}
+
+/// Due runs of its queue that a claim takes before it.
+async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \
+         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $3 AND available_at <= $4 \
+         AND order_key <= $5 AND (order_key < $5 OR id < $6) LIMIT $7) q";
+    // One that is not due stands where it will when it is.
+    let place =
+        if run.available_at > now { order_key(run.available_at, run.priority) } else { run.order_key };
+    let values = vec![
+        ctx.tenant.into(),
+        run.lane_id.into(),
+        run.concurrency_key.clone().into(),
+        now.into(),
+        place.into(),
+        run.id.into(),
+        MOST_AHEAD.into(),
+    ];
+    let rows = ctx.core.db.system(Reason::Engine).query(sql, values).await?;
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get("", "ahead"))?)
+}
