@@ -1,5 +1,7 @@
 //! Transitions that time causes: lost leases, expired queues and waits.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use entity::tasks::task_run;
 use sea_orm::{DbErr, FromQueryResult as _, Value};
@@ -7,14 +9,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{MOST_LOST, event, is, shifted_deadline, waited};
-use crate::db::SystemTx;
+use crate::db::{Column, Kind, SystemTx};
 
 /// How many rows one sweep changes in one transaction.
 pub const BATCH: usize = 500;
 
 /// RUNNING with an expired lease → PENDING(LEASE_LOST), or its end: CANCELLED when that was asked
 /// for, FAILED(TIMED_OUT) when its time is over, FAILED(WORKER_LOST) when its policy says so or it
-/// lost too many executors.
+/// lost too many executors, which is its quarantine.
 pub async fn expire_leases(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
     lose(tx, "status = 'RUNNING' AND lease_expires_at <= $1", vec![now.into()], now).await
 }
@@ -25,8 +27,11 @@ pub async fn release_node(
     owner: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Vec<task_run::Model>, DbErr> {
-    lose(tx, "status = 'RUNNING' AND lease_owner = $2 AND $1 = $1", vec![now.into(), owner.into()], now).await
+    lose(tx, "status = 'RUNNING' AND lease_owner = $1", vec![owner.into()], now).await
 }
+
+/// A run and the executor that it lost.
+type Lost = (Uuid, Uuid, Uuid);
 
 async fn lose(
     tx: &SystemTx,
@@ -34,11 +39,27 @@ async fn lose(
     values: Vec<Value>,
     now: DateTime<Utc>,
 ) -> Result<Vec<task_run::Model>, DbErr> {
+    const COLUMNS: [Column<Lost>; 2] = [
+        Column::new("tenant_id", Kind::Uuid, |lost| lost.0.into()),
+        Column::new("id", Kind::Uuid, |lost| lost.1.into()),
+    ];
     let dialect = tx.dialect();
-    let fail = format!(
-        "(lost_count + 1 >= {MOST_LOST} OR {} = 'FAIL')",
-        dialect.json_text("policy", &["onWorkerLost"])
+    let sql = format!(
+        "SELECT tenant_id, id, lease_owner FROM task_run WHERE {condition} LIMIT {BATCH}{}",
+        dialect.skip_locked()
     );
+    let rows = tx.query(&sql, values).await?;
+    let lost = rows
+        .iter()
+        .map(|row| {
+            Ok((row.try_get("", "tenant_id")?, row.try_get("", "id")?, row.try_get("", "lease_owner")?))
+        })
+        .collect::<Result<Vec<Lost>, DbErr>>()?;
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    let too_many = format!("lost_count + 1 >= {MOST_LOST}");
+    let fail = format!("({too_many} OR {} = 'FAIL')", dialect.json_text("policy", &["onWorkerLost"]));
     let outcome = |cancelled: &str, timed_out: &str, lost: &str, again: &str| {
         format!(
             "CASE WHEN cancel_requested_at IS NOT NULL THEN {cancelled} WHEN deadline_at <= $1 THEN {timed_out} \
@@ -46,23 +67,38 @@ async fn lose(
             no = dialect.literal(false),
         )
     };
+    let kept =
+        format!("CASE WHEN {too_many} THEN {} ELSE {} END", dialect.json(QUARANTINED), dialect.json(LOST));
     let sql = format!(
-        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run WHERE {condition} LIMIT {BATCH}{lock}) \
-         UPDATE task_run SET status = {status}, reason = {reason}, completed_at = {completed}, error = {error}, \
+        "UPDATE task_run SET status = {status}, reason = {reason}, completed_at = {completed}, error = {error}, \
          lease_owner = NULL, lease_expires_at = NULL, attempt_deadline_at = NULL, lost_count = lost_count + 1, \
          queued_at = $1, queue_expires_at = {next_start}, event_seq = event_seq + 1, updated_at = $1 \
-         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+         WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM {rows}) RETURNING *",
         found = is("RUNNING"),
-        lock = dialect.skip_locked(),
+        rows = dialect.rows(2, &COLUMNS),
         next_start = dialect.greatest("queue_expires_at", &dialect.after_seconds("$1", super::NEXT_START)),
         status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
         reason = outcome("'BY_USER'", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
         completed = outcome("$1", "$1", "$1", "NULL"),
-        error = outcome("error", &dialect.json(TIMED_OUT), &dialect.json(LOST), "error"),
+        error = outcome("error", &dialect.json(TIMED_OUT), &kept, "error"),
     );
-    changed(tx, &sql, values, now).await
+    let values = [vec![now.into()], dialect.bind(&COLUMNS, &lost)].concat();
+    let runs = changed(tx, &sql, values, now, &lost).await?;
+    let quarantined = runs.iter().filter(|run| is_quarantined(run)).count();
+    if quarantined > 0 {
+        metrics::counter!("engine_runs_quarantined_total").increment(u64::try_from(quarantined).unwrap_or(1));
+    }
+    Ok(runs)
 }
 
+/// Executors vanished under the run as often as they may: it is started again by a person only.
+pub fn is_quarantined(run: &task_run::Model) -> bool {
+    run.status == task_run::RunStatus::Failed
+        && run.reason == task_run::RunReason::WorkerLost
+        && run.lost_count >= MOST_LOST
+}
+
+const QUARANTINED: &str = r#"{"code":"quarantined","message":"Three executors vanished one after the other while they executed the run."}"#;
 const TIMED_OUT: &str = r#"{"code":"timed_out","message":"The run's total time was over."}"#;
 const LOST: &str = r#"{"code":"worker_lost","message":"The executor of the run vanished."}"#;
 const EXPIRED: &str = r#"{"code":"expired","message":"The run was not started within its queue time."}"#;
@@ -82,7 +118,7 @@ pub async fn force_cancels(
         found = is("RUNNING"),
         lock = tx.dialect().skip_locked(),
     );
-    changed(tx, &sql, vec![now.into(), asked_before.into()], now).await
+    changed(tx, &sql, vec![now.into(), asked_before.into()], now, &[]).await
 }
 
 /// PENDING past its queue time → FAILED(EXPIRED).
@@ -98,7 +134,7 @@ pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
         lock = dialect.skip_locked(),
         error = dialect.json(EXPIRED),
     );
-    changed(tx, &sql, vec![now.into()], now).await
+    changed(tx, &sql, vec![now.into()], now, &[]).await
 }
 
 /// WAITING past its time → PENDING: the executor decides what the expiry means.
@@ -117,7 +153,7 @@ pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
         deadline = shifted_deadline(dialect, "$1"),
         expiry = dialect.after_seconds("$1", super::NEXT_START),
     );
-    changed(tx, &sql, vec![now.into()], now).await
+    changed(tx, &sql, vec![now.into()], now, &[]).await
 }
 
 /// Of the runs behind `last` a batch gets this fence, which no executor has, and loses its leases. Answers with
@@ -145,7 +181,9 @@ async fn changed(
     sql: &str,
     values: Vec<Value>,
     now: DateTime<Utc>,
+    lost: &[Lost],
 ) -> Result<Vec<task_run::Model>, DbErr> {
+    let executors: HashMap<Uuid, Uuid> = lost.iter().map(|lost| (lost.1, lost.2)).collect();
     let rows = tx.query(sql, values).await?;
     let mut runs = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());
@@ -157,7 +195,12 @@ async fn changed(
             _ if run.reason == task_run::RunReason::LeaseLost => "run.lease_lost",
             _ => "run.resumed",
         };
-        events.push(event(run.tenant_id, run.id, run.event_seq, kind, json!({ "reason": run.reason }), now));
+        let data = match executors.get(&run.id) {
+            None => json!({ "reason": run.reason }),
+            Some(executor) => json!({ "reason": run.reason, "executor": executor, "attempt": run.attempt,
+                "lostCount": run.lost_count, "quarantined": is_quarantined(&run) }),
+        };
+        events.push(event(run.tenant_id, run.id, run.event_seq, kind, data, now));
         runs.push(run);
     }
     super::append_events(tx, &events).await?;

@@ -6,7 +6,7 @@ use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{event, order_key, shifted_deadline, waited};
+use super::{MOST_LOST, SUSPECT, event, order_key, shifted_deadline, waited};
 use crate::db::{Dialect, SystemTx};
 
 /// What a cancel did.
@@ -67,7 +67,8 @@ fn undecided(dialect: Dialect) -> String {
     )
 }
 
-/// FAILED or CANCELLED → PENDING, the same run with its history. `None` when it is in another state, its
+/// FAILED or CANCELLED → PENDING, the same run with its history; one that was quarantined is on probation, and
+/// one more loss quarantines it again. `None` when it is in another state, its
 /// failure [`is_decided`], or its tenant is not active.
 pub async fn retry(
     tx: &SystemTx,
@@ -78,7 +79,8 @@ pub async fn retry(
 ) -> Result<Option<task_run::Model>, DbErr> {
     let sql = format!(
         "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
-         cancel_requested_at = NULL, failures = 0, lost_count = 0, deadline_at = NULL, available_at = $3, queued_at = $3, \
+         cancel_requested_at = NULL, failures = 0, \
+         lost_count = CASE WHEN lost_count >= {MOST_LOST} THEN {SUSPECT} ELSE 0 END, deadline_at = NULL, available_at = $3, queued_at = $3, \
          order_key = $4 - priority * {}, queue_expires_at = {}, event_seq = event_seq + 1, updated_at = $3 \
          WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') AND {} \
          AND EXISTS (SELECT 1 FROM tenant t WHERE t.id = $1 AND t.status = 'ACTIVE') RETURNING *",
