@@ -28,6 +28,9 @@ mod m20261125_000051_quarantine;
 mod m20261125_000052_user_state;
 mod m20261127_000060_tenant_lifecycle;
 mod m20261127_000061_domain_proof;
+mod m20261127_000040_run_keys;
+mod m20261127_000041_suspects;
+mod m20261127_000042_bulk_actions;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -61,6 +64,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000052_user_state::Migration),
             Box::new(m20261127_000060_tenant_lifecycle::Migration),
             Box::new(m20261127_000061_domain_proof::Migration),
+            Box::new(m20261127_000040_run_keys::Migration),
+            Box::new(m20261127_000041_suspects::Migration),
+            Box::new(m20261127_000042_bulk_actions::Migration),
         ]
     }
 }

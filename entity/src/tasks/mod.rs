@@ -1,7 +1,10 @@
 //! Task definitions, runs and their records.
 
 pub mod approval;
+pub mod bulk_action;
+pub mod bulk_action_item;
 pub mod engine_node;
+pub mod run_dedupe;
 pub mod run_event;
 pub mod run_step;
 pub mod task_definition;

@@ -122,6 +122,8 @@ pub struct Model {
     pub root_run_id: Option<Uuid>,
     pub replay_of: Option<Uuid>,
     pub dedupe_key: Option<String>,
+    /// Whose slots the run takes beside those of its lane; empty for none. It leads with its definition.
+    pub concurrency_key: String,
     pub created_by: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub metadata: Json,

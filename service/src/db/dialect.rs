@@ -49,6 +49,14 @@ impl Dialect {
         }
     }
 
+    /// The same lock if nobody else has it, as one column `taken`.
+    pub fn try_named_lock(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS taken"),
+        }
+    }
+
     /// Writes a copy of one moment of the database to the file `$1`, where it can be a file.
     pub(super) fn copy(self) -> Option<&'static str> {
         match self {

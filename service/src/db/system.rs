@@ -103,4 +103,11 @@ impl SystemTx {
         }
         Ok(())
     }
+
+    /// The same, if nobody else does it now.
+    pub async fn try_lock(&self, name: &str) -> Result<bool, DbErr> {
+        let Some(sql) = self.dialect.try_named_lock() else { return Ok(true) };
+        let rows = self.query(sql, vec![name.into()]).await?;
+        rows.first().map_or(Ok(false), |row| row.try_get("", "taken"))
+    }
 }

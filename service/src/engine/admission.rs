@@ -145,7 +145,10 @@ impl Admission {
         }
         if count.queued + count.new_queued + count.in_flight >= i64::from(limits.queued_runs) {
             let is_sure = looked || count.queued_at.elapsed() < FRESH;
-            return is_sure.then(|| Err(Error::RateLimited { code: "queue_full", retry_after: RETRY_AFTER }));
+            return is_sure.then(|| {
+                metrics::counter!("runs_refused_total", "limit" => "queue_full").increment(1);
+                Err(Error::RateLimited { code: "queue_full", retry_after: RETRY_AFTER })
+            });
         }
         count.new_runs += 1;
         count.in_flight += 1;

@@ -1,9 +1,8 @@
 //! Fair claims. Tenants take turns by weight, inside a tenant its lanes (one an agent or tool) take
-//! turns, inside a lane the order is age moved by priority. A tenant with a million queued runs does
-//! not delay another's first.
+//! turns, inside a lane its concurrency keys, inside a key the order is age moved by priority. A tenant with a
+//! million queued runs does not delay another's first, nor a full key the other keys of its lane.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,26 +12,15 @@ use entity::tasks::task_run;
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::transitions;
+use super::circles::{self, Lane, MOST_KEYS, MOST_LANES, MOST_TENANTS};
+use super::transitions::{self, Queue};
+use super::turns::Turns;
 use crate::db::{Db, Reason, SystemTx};
 use crate::error::Result;
 use crate::identity::plans::Plans;
 
-/// How many tenants, and lanes of one tenant, one claim looks at; the next claim goes on behind them.
-const MOST_TENANTS: u64 = 32;
-const MOST_LANES: u64 = 16;
-/// Tenants whose place among their lanes is remembered.
-const MOST_PLACES: usize = 10_000;
-
-/// Where the turns stand: whose turn is next.
-#[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<Places>>);
-
-#[derive(Default)]
-struct Places {
-    tenant: Uuid,
-    lanes: HashMap<Uuid, Uuid>,
-}
+/// Locks of keys in one claim: the database has room for some thousands in all.
+const MOST_LOCKS: u64 = 256;
 
 pub struct Claim<'a> {
     pub db: &'a Db,
@@ -47,16 +35,18 @@ pub struct Claim<'a> {
 struct Share {
     tenant: Uuid,
     weight: u64,
-    lanes: Vec<Uuid>,
+    lanes: Vec<Lane>,
 }
 
 /// What a claim took, and whether another look at once may take more.
 pub struct Claimed {
     pub runs: Vec<task_run::Model>,
-    /// There were more tenants or lanes than one claim looks at.
+    /// There were more tenants, lanes or keys than one claim looks at.
     pub more: bool,
-    /// Due runs wait for others of their agent to end.
+    /// Due runs wait for others of their agent or key to end.
     pub limited: bool,
+    /// Keys that were looked at: each is locked until the commit.
+    keys: u64,
 }
 
 impl Claim<'_> {
@@ -65,7 +55,7 @@ impl Claim<'_> {
         let tx = self.db.system(Reason::Engine).begin().await?;
         let (mut shares, more) = self.shares(&tx).await?;
         let last = shares.last().map(|share| share.tenant);
-        let mut claimed = Claimed { runs: Vec::new(), more, limited: false };
+        let mut claimed = Claimed { runs: Vec::new(), more, limited: false, keys: 0 };
         let mut left = most;
         // Each round gives every tenant its share of what is left; a tenant that cannot use its share
         // leaves it to the others, and its exhausted lanes leave the turn.
@@ -78,9 +68,7 @@ impl Claim<'_> {
                 }
                 self.turns.tenant(share.tenant);
                 let due = (round * share.weight).div_ceil(weights.max(1)).min(left);
-                let taken = self.take_share(&tx, share, due, &mut claimed.limited).await?;
-                left -= u64::try_from(taken.len()).unwrap_or(left).min(left);
-                claimed.runs.extend(taken);
+                left -= self.take_share(&tx, share, due, &mut claimed).await?.min(left);
             }
             shares.retain(|share| !share.lanes.is_empty());
         }
@@ -91,60 +79,116 @@ impl Claim<'_> {
         Ok(claimed)
     }
 
+    /// Up to `due` runs of the tenant; answers with how many.
     async fn take_share(
         &self,
         tx: &SystemTx,
         share: &mut Share,
         due: u64,
-        limited: &mut bool,
-    ) -> Result<Vec<task_run::Model>, DbErr> {
-        let mut taken = Vec::new();
+        claimed: &mut Claimed,
+    ) -> Result<u64, DbErr> {
         let mut left = due;
         let mut lanes = std::mem::take(&mut share.lanes).into_iter();
         while left > 0 {
             let Some(lane) = lanes.next() else { break };
             let waiting = u64::try_from(lanes.len()).unwrap_or(0);
             let quantum = left.div_ceil(waiting + 1);
-            let free = match slots(tx, share.tenant, lane).await? {
+            let free = match slots(tx, share.tenant, lane.id).await? {
                 Slots::None => 0,
                 Slots::All => quantum,
                 Slots::Some(free) => {
-                    *limited |= free < quantum;
+                    claimed.limited |= free < quantum;
+                    if free == 0 {
+                        metrics::counter!("engine_blocked_total", "limit" => "max_concurrent").increment(1);
+                    }
                     free.min(quantum)
                 }
             };
-            let runs = match free {
-                0 => Vec::new(),
+            let count = match free {
+                0 => 0,
+                free if lane.is_keyed => self.take_keys(tx, share.tenant, lane.id, free, claimed).await?,
                 free => {
-                    transitions::claim_lane(tx, share.tenant, lane, free, self.owner, self.now, self.lease)
+                    self.take_queue(tx, Queue { tenant: share.tenant, lane: lane.id, key: "" }, free, claimed)
                         .await?
                 }
             };
-            let count = u64::try_from(runs.len()).unwrap_or(0);
             left -= count.min(left);
             if count == quantum {
                 share.lanes.push(lane);
             }
-            taken.extend(runs);
-            self.turns.lane(share.tenant, lane);
+            self.turns.lane(share.tenant, lane.id);
         }
         // Lanes that had no turn keep it for the next round.
-        let rest: Vec<Uuid> = lanes.chain(share.lanes.drain(..)).collect();
+        let rest: Vec<Lane> = lanes.chain(share.lanes.drain(..)).collect();
         share.lanes = rest;
-        Ok(taken)
+        Ok(due - left)
+    }
+
+    /// Up to `most` runs of a lane, its keys in turn; a key that gave what was asked of it gets another turn.
+    async fn take_keys(
+        &self,
+        tx: &SystemTx,
+        tenant: Uuid,
+        lane: Uuid,
+        most: u64,
+        claimed: &mut Claimed,
+    ) -> Result<u64, DbErr> {
+        let mut left = most;
+        let mut keys = VecDeque::from(circles::keys_of(tx, self.turns, tenant, lane).await?);
+        claimed.more |= is_full(keys.len(), MOST_KEYS);
+        while left > 0 {
+            let Some(key) = keys.pop_front() else { break };
+            if claimed.keys >= MOST_LOCKS {
+                claimed.more = true;
+                break;
+            }
+            let quantum = left.div_ceil(u64::try_from(keys.len()).unwrap_or(0) + 1);
+            let queue = Queue { tenant, lane, key: &key };
+            let free =
+                if key.is_empty() { quantum } else { self.key_slots(tx, queue, claimed).await?.min(quantum) };
+            claimed.limited |= free < quantum;
+            let count = if free == 0 { 0 } else { self.take_queue(tx, queue, free, claimed).await? };
+            left -= count.min(left);
+            self.turns.key(tenant, lane, &key);
+            if count == quantum {
+                keys.push_back(key);
+            }
+        }
+        Ok(most - left)
+    }
+
+    async fn key_slots(&self, tx: &SystemTx, queue: Queue<'_>, claimed: &mut Claimed) -> Result<u64, DbErr> {
+        claimed.keys += 1;
+        let free = transitions::free_slots(tx, queue.tenant, queue.key).await?;
+        if free == Some(0) {
+            metrics::counter!("engine_blocked_total", "limit" => "concurrency_key").increment(1);
+            transitions::show_limited(tx, queue, self.now).await?;
+        }
+        Ok(free.unwrap_or(0))
+    }
+
+    async fn take_queue(
+        &self,
+        tx: &SystemTx,
+        queue: Queue<'_>,
+        most: u64,
+        claimed: &mut Claimed,
+    ) -> Result<u64, DbErr> {
+        let runs = transitions::claim_queue(tx, queue, most, self.owner, self.now, self.lease).await?;
+        let count = u64::try_from(runs.len()).unwrap_or(most);
+        claimed.runs.extend(runs);
+        Ok(count)
     }
 
     /// The tenants whose turn it is, with their lanes, in the order of the turns; and whether there are more.
     async fn shares(&self, tx: &SystemTx) -> Result<(Vec<Share>, bool), DbErr> {
-        let tenants = around(tx, TENANTS, &[], self.turns.tenant_place(), MOST_TENANTS).await?;
-        let full = |found: usize, most: u64| u64::try_from(found).unwrap_or(most) >= most;
-        let mut more = full(tenants.len(), MOST_TENANTS);
+        let tenants = circles::tenants(tx, self.turns).await?;
+        let mut more = is_full(tenants.len(), MOST_TENANTS);
         let mut shares = Vec::with_capacity(tenants.len());
         for tenant in tenants {
             let Some(weight) = self.weight(tx, tenant).await? else { continue };
-            let place = self.turns.lane_place(tenant);
-            let lanes = around(tx, LANES, &[tenant], place, MOST_LANES).await?;
-            more |= full(lanes.len(), MOST_LANES);
+            let lanes = circles::lanes(tx, self.turns, tenant).await?;
+            more |= is_full(lanes.len(), MOST_LANES);
             shares.push(Share { tenant, weight, lanes });
         }
         Ok((shares, more))
@@ -163,74 +207,8 @@ impl Claim<'_> {
     }
 }
 
-impl Turns {
-    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tenant_place(&self) -> Uuid {
-        self.places().tenant
-    }
-
-    fn tenant(&self, tenant: Uuid) {
-        self.places().tenant = tenant;
-    }
-
-    fn lane_place(&self, tenant: Uuid) -> Uuid {
-        self.places().lanes.get(&tenant).copied().unwrap_or_default()
-    }
-
-    fn lane(&self, tenant: Uuid, lane: Uuid) {
-        let mut places = self.places();
-        if places.lanes.len() >= MOST_PLACES {
-            places.lanes.clear();
-        }
-        places.lanes.insert(tenant, lane);
-    }
-}
-
-/// Distinct tenants with pending runs behind `$1`, one index seek each.
-const TENANTS: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
-     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > t.id \
-     ORDER BY tenant_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
-     SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
-
-/// Distinct lanes of tenant `$3` with pending runs behind `$1`.
-const LANES: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > $1 \
-     ORDER BY lane_id LIMIT 1) \
-     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > t.id \
-     ORDER BY lane_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
-     SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
-
-/// Up to `most` ids behind `place`, then from the start: a turn round the circle.
-async fn around(
-    tx: &SystemTx,
-    sql: &str,
-    scope: &[Uuid],
-    place: Uuid,
-    most: u64,
-) -> Result<Vec<Uuid>, DbErr> {
-    let mut ids = behind(tx, sql, scope, place, most).await?;
-    let missing = most.saturating_sub(u64::try_from(ids.len()).unwrap_or(most));
-    if missing > 0 && !place.is_nil() {
-        let first = behind(tx, sql, scope, Uuid::nil(), missing).await?;
-        ids.extend(first.into_iter().take_while(|id| *id <= place));
-    }
-    Ok(ids)
-}
-
-async fn behind(
-    tx: &SystemTx,
-    sql: &str,
-    scope: &[Uuid],
-    place: Uuid,
-    most: u64,
-) -> Result<Vec<Uuid>, DbErr> {
-    let mut values = vec![place.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
-    values.extend(scope.iter().map(|id| (*id).into()));
-    tx.query(sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
+fn is_full(found: usize, most: u64) -> bool {
+    u64::try_from(found).unwrap_or(most) >= most
 }
 
 /// How many runs of a lane may start.

@@ -269,7 +269,7 @@ impl Worker {
                     self.watch.notify(run.id, run.status);
                     Ok(Created::New(Box::new(run)))
                 }
-                None => self.why_not(&create.new).await,
+                None => why_not(&self.db, &create.new).await,
             };
             // A caller that no longer waits needs no answer.
             let _ = create.reply.send(answer);
@@ -290,40 +290,33 @@ impl Worker {
             tokio::spawn(tell_ended(self.db.clone(), self.watch.clone(), ended));
         }
     }
+}
 
-    /// Why a run was not inserted.
-    #[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
-    async fn why_not(&self, new: &NewRun) -> Result<Created> {
-        let db = &self.db;
-        let mine = task_run::Entity::find().filter(task_run::Column::TenantId.eq(new.run.tenant_id));
-        if let Some(run) =
-            mine.clone().filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await?
-        {
-            return Ok(Created::New(Box::new(run)));
-        }
-        if let Some(key) = &new.run.dedupe_key {
-            let live =
-                [task_run::RunStatus::Pending, task_run::RunStatus::Running, task_run::RunStatus::Waiting];
-            let within = match new.run.workspace_id {
-                Some(id) => task_run::Column::WorkspaceId.eq(id),
-                None => task_run::Column::WorkspaceId.is_null(),
-            };
-            let same = mine.filter(task_run::Column::DedupeKey.eq(key)).filter(within);
-            let same = same.filter(task_run::Column::Status.is_in(live));
-            if let Some(run) = same.one(db.connection()).await? {
-                return Ok(Created::Duplicate(Box::new(run)));
-            }
-        }
-        let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
-        if db.query(sql, vec![new.run.tenant_id.into()]).await?.is_empty() {
-            return Err(Error::denied(
-                "tenant_suspended",
-                "The tenant is not active: no run can be created.",
-            ));
-        }
-        // The run with this dedupe key ended meanwhile: another try creates one.
-        Err(Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) })
+/// Why a run was not inserted.
+#[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
+pub(super) async fn why_not(db: &SystemDb, new: &NewRun) -> Result<Created> {
+    let mine = task_run::Entity::find().filter(task_run::Column::TenantId.eq(new.run.tenant_id));
+    if let Some(run) = mine.clone().filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await? {
+        return Ok(Created::New(Box::new(run)));
     }
+    if let Some(key) = &new.run.dedupe_key {
+        let live = [task_run::RunStatus::Pending, task_run::RunStatus::Running, task_run::RunStatus::Waiting];
+        let within = match new.run.workspace_id {
+            Some(id) => task_run::Column::WorkspaceId.eq(id),
+            None => task_run::Column::WorkspaceId.is_null(),
+        };
+        let same = mine.filter(task_run::Column::DedupeKey.eq(key)).filter(within);
+        let same = same.filter(task_run::Column::Status.is_in(live));
+        if let Some(run) = same.one(db.connection()).await? {
+            return Ok(Created::Duplicate(Box::new(run)));
+        }
+    }
+    let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
+    if db.query(sql, vec![new.run.tenant_id.into()]).await?.is_empty() {
+        return Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be created."));
+    }
+    // The run with this dedupe key ended meanwhile: another try creates one.
+    Err(Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) })
 }
 
 /// Reads the ended runs of a commit together, for those who wait for them. Who is not told looks again soon.
@@ -393,7 +386,7 @@ fn repeats_a_key(creates: &[Create], cause: &DbErr) -> bool {
     creates.iter().any(|create| create.record.is_some()) && violation(cause) == Some(Violation::Unique)
 }
 
-async fn insert(
+pub(super) async fn insert(
     tx: &SystemTx,
     records: impl Iterator<Item = idempotency_record::Model>,
 ) -> Result<(), DbErr> {

@@ -11,15 +11,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::claim::{Claim, Turns};
+use super::claim::Claim;
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
+use super::turns::Turns;
 use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, transitions};
 use crate::auth::signing;
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::{Error, Result};
 use crate::notifications::mails;
+use crate::tasks::bulk_actions;
 
 /// Polling is the truth; everything else only makes it sooner.
 const POLL: Duration = Duration::from_millis(500);
@@ -65,6 +67,7 @@ impl Engine {
             tokio::spawn(foreign_stops(core.clone(), stop.clone())),
             tokio::spawn(sweeps(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
+            tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
         ];
         self.0.claiming.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();

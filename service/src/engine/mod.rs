@@ -4,17 +4,20 @@
 
 mod admission;
 mod attempt;
+mod circles;
 mod claim;
 mod commit;
 mod dispatch;
 mod execute;
 mod finish;
+mod keyed;
 mod leased;
 mod leases;
 mod node;
 pub mod policy;
 mod sweep;
 pub mod transitions;
+mod turns;
 mod watch;
 
 use std::sync::Arc;
@@ -69,6 +72,7 @@ impl Default for EngineSettings {
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
+    db: Db,
     settings: EngineSettings,
     quarantine: Quarantine,
     /// This process, among all that ever held a lease.
@@ -109,6 +113,7 @@ impl Engine {
         // Bounded by the slots: every message holds a permit.
         let (born, born_receiver) = tokio::sync::mpsc::unbounded_channel();
         Self(Arc::new(Inner {
+            db: db.clone(),
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             instance: ids.next(),
             settings,
@@ -131,6 +136,11 @@ impl Engine {
         &self.0.settings
     }
 
+    /// This process, as the holder of leases.
+    pub fn instance(&self) -> Uuid {
+        self.0.instance
+    }
+
     pub fn admission(&self) -> &Admission {
         &self.0.admission
     }
@@ -146,7 +156,7 @@ impl Engine {
     /// Inserts a run and starts it at once if this node has a free slot and nothing is queued before it.
     ///
     /// # Errors
-    /// 403 `quota_exceeded`, `tenant_suspended`; 429 `queue_full`; 503 `engine_busy`.
+    /// 403 `quota_exceeded`, `tenant_suspended`; 409 `concurrency_limit`; 429 `queue_full`; 503 `engine_busy`.
     pub async fn submit(
         &self,
         run: task_run::Model,
@@ -156,7 +166,12 @@ impl Engine {
         let place = self.0.admission.place(run.tenant_id).await?;
         let permit = self.slot_for(&run);
         let born = permit.as_ref().map(|_| self.birth(&run));
-        let created = self.0.committer.create(NewRun { run, request_id, born }, record).await?;
+        let by_keys = transitions::decide(&run);
+        let new = NewRun { run, request_id, born };
+        let created = match by_keys {
+            true => self.create_by_keys(new, record).await?,
+            false => self.0.committer.create(new, record).await?,
+        };
         if let Created::New(run) = &created {
             place.keep(run.status);
             match permit
@@ -176,6 +191,7 @@ impl Engine {
         let may = self.0.claiming.load(Ordering::Relaxed)
             && !self.0.quarantine.is_on()
             && !self.0.backlog.load(Ordering::Relaxed)
+            && run.concurrency_key.is_empty()
             && run.available_at <= run.created_at;
         if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
     }

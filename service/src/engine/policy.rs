@@ -129,6 +129,28 @@ pub enum OnWorkerLost {
     Fail,
 }
 
+/// What becomes of a new run whose concurrency key has as many live runs as it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Strategy {
+    /// It waits for a slot.
+    #[default]
+    Queue,
+    /// It is refused: 409 `concurrency_limit`.
+    Reject,
+    /// It is created, and the oldest live runs of the key are cancelled for it.
+    CancelOldest,
+    /// It is created CANCELLED, so that it can be seen and replayed.
+    CancelNewest,
+}
+
+/// What a run's concurrency key demands when the run is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRule {
+    pub limit: u32,
+    pub strategy: Strategy,
+}
+
 /// Stored with the run: a later change of its definition does not reach it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -150,6 +172,11 @@ pub struct RunPolicy {
     /// The agent's model is a `mock/*` model: nothing was really thought.
     #[serde(skip_serializing_if = "is_default")]
     pub mock: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<KeyRule>,
+    /// For how long its dedupe key answers with the run, from its creation; while it is live when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedupe_seconds: Option<u32>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -68,6 +68,14 @@ pub async fn sweep(core: &Core) -> Result<()> {
             break;
         }
     }
+    for _ in 0..MOST_BATCHES {
+        let tx = core.db.system(Reason::Engine).begin().await?;
+        let forgotten = transitions::forget_dedupe_keys(&tx, now).await?;
+        tx.commit().await?;
+        if forgotten < 1_000 {
+            break;
+        }
+    }
     Ok(())
 }
 

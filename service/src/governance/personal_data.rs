@@ -91,6 +91,17 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("new_data", Personal),
         ],
     ),
+    (
+        "bulk_action",
+        &[
+            ("kind", Nothing),
+            ("filter", Content),
+            ("status", Nothing),
+            ("status_reason", Nothing),
+            ("created_by", Pseudonym),
+        ],
+    ),
+    ("bulk_action_item", &[("outcome", Nothing), ("code", Nothing), ("message", Content)]),
     ("engine_node", &[("name", Nothing), ("key_versions", Nothing)]),
     ("idempotency_record", &[("principal", Pseudonym), ("route", Nothing), ("key", Content)]),
     (
@@ -140,6 +151,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("receipt", Nothing),
         ],
     ),
+    ("run_dedupe", &[("key", Content)]),
     ("run_event", &[("type", Nothing), ("data", Content)]),
     (
         "run_step",
@@ -177,6 +189,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("error", Content),
             ("policy", Nothing),
             ("dedupe_key", Content),
+            ("concurrency_key", Content),
             ("created_by", Pseudonym),
             ("metadata", Content),
         ],

@@ -361,6 +361,7 @@ fn run(input: Value) -> task_run::Model {
         root_run_id: None,
         replay_of: None,
         dedupe_key: None,
+        concurrency_key: String::new(),
         created_by: "system".to_owned(),
         metadata: json!({}),
         created_at: at,

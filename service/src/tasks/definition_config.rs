@@ -8,6 +8,7 @@ use validator::Validate;
 use crate::engine::policy::{OnWorkerLost, RetryPolicy, RunPolicy, Timeouts};
 use crate::error::Result;
 use crate::schema::Schema;
+use crate::tasks::run_keys::{Concurrency, Dedupe};
 use crate::templates::Template;
 
 /// Stored in `task_definition.config`.
@@ -29,6 +30,12 @@ pub struct DefinitionConfig {
     #[schema(minimum = -100, maximum = 100)]
     pub priority: i32,
     pub on_worker_lost: OnWorkerLost,
+    /// How many runs with the same key execute at once.
+    #[validate(nested)]
+    pub concurrency: Option<Concurrency>,
+    /// Which runs are one: a second one with the same key is answered with the first.
+    #[validate(nested)]
+    pub dedupe: Option<Dedupe>,
     /// A template of the tool's arguments over the run's `input`: `{"city": "{{ input.city }}"}`.
     /// Without one the input is the arguments.
     #[schema(value_type = Option<Object>)]
@@ -50,6 +57,12 @@ impl DefinitionConfig {
         if let Some(arguments) = &self.arguments {
             Template::check(arguments, &format!("{pointer}/arguments"))?;
         }
+        if let Some(concurrency) = &self.concurrency {
+            concurrency.check(&format!("{pointer}/concurrency"))?;
+        }
+        if let Some(dedupe) = &self.dedupe {
+            dedupe.check(&format!("{pointer}/dedupe"))?;
+        }
         Ok(())
     }
 
@@ -61,8 +74,7 @@ impl DefinitionConfig {
             on_worker_lost: self.on_worker_lost,
             output_schema: self.output_schema.clone(),
             arguments: self.arguments.clone(),
-            limits: None,
-            mock: false,
+            ..RunPolicy::default()
         }
     }
 }

@@ -44,7 +44,8 @@ impl Launch {
     pub async fn add(&mut self, ctx: &Ctx, wanted: Wanted, input: Value) -> Result<&mut Model> {
         let target = targets::resolve(ctx, wanted).await?;
         check_input(&target, &input)?;
-        let run = new_run(ctx, &target, input)?;
+        let mut run = new_run(ctx, &target, input)?;
+        target.stamp(&mut run)?;
         let place = ctx.core.engine.admission().place(ctx.tenant).await?;
         self.places.push((run.id, place));
         let at = self.runs.len();
@@ -56,10 +57,16 @@ impl Launch {
         self.runs.is_empty()
     }
 
-    /// Inserts the runs. One that is not in the answer was not made: its tenant is not active, or a live run
-    /// has its dedupe key.
+    /// Inserts the runs. One that is not in the answer was not made: its tenant is not active, a live run has its
+    /// dedupe key, or its concurrency key refuses it; one that the key ends at once is CANCELLED.
     pub async fn create(&self, tx: &SystemTx) -> Result<HashMap<Uuid, Model>, DbErr> {
-        if self.runs.is_empty() { Ok(HashMap::new()) } else { transitions::create(tx, &self.runs).await }
+        let (decided, others): (Vec<_>, Vec<_>) =
+            self.runs.iter().cloned().partition(|new| transitions::decide(&new.run));
+        let mut created = transitions::admit_all(tx, decided).await?;
+        if !others.is_empty() {
+            created.extend(transitions::create(tx, &others).await?);
+        }
+        Ok(created)
     }
 
     /// After the commit: the places of what was created are kept, and the engine looks for it.

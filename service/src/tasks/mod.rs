@@ -1,8 +1,11 @@
 //! Tasks: what to run, and the runs.
 
 pub mod approvals;
+pub mod bulk_actions;
 pub mod definition_config;
 pub mod launch;
+pub mod run_explain;
+pub mod run_keys;
 pub mod run_steps;
 pub mod targets;
 pub mod task_definitions;

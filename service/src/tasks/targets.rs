@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use entity::agents::{agent, tool};
 use entity::tasks::task_definition::{self, TaskType};
+use entity::tasks::task_run::Model;
 use sea_orm::{ColumnTrait as _, ConnectionTrait};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::DefinitionConfig;
+use super::run_keys::RunKeys;
 use crate::agents::AgentConfig;
 use crate::ctx::Ctx;
 use crate::db::{Query, Recent};
@@ -38,6 +40,7 @@ pub struct Target {
     pub stored_policy: Value,
     pub input_schema: Option<Schema>,
     pub priority: i32,
+    pub keys: Option<RunKeys>,
     /// The input is a chat: `{"messages": […]}`.
     pub chat: bool,
 }
@@ -56,6 +59,14 @@ impl Target {
     /// Whose turn the run takes: its agent, else its tool.
     pub fn lane(&self) -> Option<Uuid> {
         self.agent.map(|agent| agent.0).or(self.tool_id)
+    }
+
+    /// Gives the run the keys of its definition, once its input and its own dedupe key are known.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] at `/input` when a key cannot be made of it.
+    pub fn stamp(&self, run: &mut Model) -> Result<()> {
+        self.keys.as_ref().map_or(Ok(()), |keys| keys.stamp(run))
     }
 }
 
@@ -112,6 +123,7 @@ fn target(
         stored_policy,
         input_schema: None,
         priority: 0,
+        keys: None,
         chat: false,
     })
 }
@@ -152,6 +164,7 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
     Ok(Target {
         input_schema,
         priority: config.priority,
+        keys: RunKeys::of(definition.id, &config)?,
         chat: definition.kind == TaskType::Chat,
         ..target(workspace, Some(definition.id), agent, definition.tool_id, policy)?
     })

@@ -14,7 +14,7 @@ use serde_json::json;
 use service::clock::Clock;
 use service::core::{Core, World};
 use service::db::Reason;
-use service::engine::transitions::{self, Change, HeldWrite};
+use service::engine::transitions::{self, Change, HeldWrite, Queue};
 use service::engine::{Attempt, EngineSettings, Event, Executor, LeaseLost, Outcome, Progress, Step};
 use service::ids::Ids;
 use service::runtime::models::Usage;
@@ -189,7 +189,9 @@ async fn take_over(core: &Core, other: Uuid) {
     assert_eq!(lost.len(), RUNS);
     let (tenant, lane) = (lost[0].tenant_id, lost[0].lane_id);
     let most = u64::try_from(RUNS).unwrap();
-    let taken = transitions::claim_lane(&tx, tenant, lane, most, other, now, LEASE).await.unwrap();
+    let taken = transitions::claim_queue(&tx, Queue { tenant, lane, key: "" }, most, other, now, LEASE)
+        .await
+        .unwrap();
     assert_eq!(taken.len(), RUNS);
     tx.commit().await.unwrap();
 }

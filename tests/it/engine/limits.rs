@@ -27,6 +27,8 @@ async fn create(tenant: &Tenant, body: &Value, count: usize) -> Vec<Value> {
 }
 
 const LIVE: &str = "SELECT COUNT(*) AS number FROM task_run WHERE status IN ('PENDING', 'RUNNING')";
+const RUNNING_OF_KEY: &str = "SELECT COALESCE(MAX(running), 0) AS number FROM \
+     (SELECT COUNT(*) AS running FROM task_run WHERE status = 'RUNNING' GROUP BY concurrency_key) q";
 const RUNNING: &str = "SELECT COUNT(*) AS number FROM task_run WHERE status = 'RUNNING'";
 
 on_both! {
@@ -47,6 +49,33 @@ on_both! {
         let most = most.into_inner();
         assert!((2..=3).contains(&most), "{most} at once");
         drop(second);
+    }
+
+    async fn limits_of_agents_and_keys_are_exact_over_three_nodes(app: App) {
+        let more = match app.backend {
+            Backend::Postgres => vec![second_node(&app).await, second_node(&app).await],
+            Backend::Sqlite => Vec::new(),
+        };
+        let agent = app.acme.agent("narrow", json!({ "model": "mock/script", "maxConcurrent": 5 })).await;
+        let concurrency = json!({ "key": "{{ input.customer }}", "limit": 2 });
+        let config = json!({ "concurrency": concurrency });
+        let definition = app.acme.definition("narrow", json!({ "agentId": agent, "config": config })).await;
+        let made = (0..60).map(|number| {
+            let input = json!({ "script": [{ "text": "done", "delayMs": 20 }], "customer": number % 4 });
+            app.acme.owner.post("/v1/task-runs", json!({ "definitionId": definition, "input": input }))
+        });
+        join_all(made).await.into_iter().for_each(|answer| drop(answer.expect(201)));
+        let (most, most_of_key) = (std::sync::atomic::AtomicI64::new(0), std::sync::atomic::AtomicI64::new(0));
+        eventually("all have ended", async || {
+            most.fetch_max(number(&app, RUNNING).await, std::sync::atomic::Ordering::SeqCst);
+            most_of_key.fetch_max(number(&app, RUNNING_OF_KEY).await, std::sync::atomic::Ordering::SeqCst);
+            number(&app, LIVE).await == 0
+        })
+        .await;
+        let (most, most_of_key) = (most.into_inner(), most_of_key.into_inner());
+        assert!((3..=5).contains(&most), "{most} of the agent at once");
+        assert!((1..=2).contains(&most_of_key), "{most_of_key} of a key at once");
+        drop(more);
     }
 
     async fn a_paused_agent_starts_nothing(app: App) {

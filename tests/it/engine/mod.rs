@@ -4,6 +4,7 @@ mod crash;
 mod fence;
 mod interleavings;
 mod limits;
+mod poison;
 mod stage;
 mod takeover;
 mod traces;

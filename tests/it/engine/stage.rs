@@ -7,7 +7,7 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
 use service::db::{Db, Reason};
-use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun};
+use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun, Queue};
 use service::engine::{Event, Progress};
 use uuid::Uuid;
 
@@ -155,6 +155,7 @@ impl Stage {
             root_run_id: None,
             replay_of: None,
             dedupe_key: None,
+            concurrency_key: String::new(),
             created_by: "system".to_owned(),
             metadata: json!({}),
             created_at: self.now,
@@ -238,7 +239,8 @@ impl Stage {
         };
         match step {
             Move::Claim => {
-                transitions::claim_lane(&tx, tenant, id, 1, self.owner(), now, LEASE).await.unwrap();
+                let queue = Queue { tenant, lane: id, key: "" };
+                transitions::claim_queue(&tx, queue, 1, self.owner(), now, LEASE).await.unwrap();
             }
             Move::Renew => {
                 let until = now + TimeDelta::seconds(120);

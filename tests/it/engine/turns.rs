@@ -1,4 +1,5 @@
-//! A node that claims one run at a time takes the tenants in turn, and inside a tenant the runs in order.
+//! A node that claims one run at a time takes the tenants in turn, inside a tenant the keys, and inside a key the
+//! runs in order. One that claims several gives each tenant the weight of its plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +29,21 @@ impl Executor for Told {
     }
 }
 
-async fn in_turn(backend: Backend) {
+/// A server whose node executes so many at once, and what it starts.
+async fn told(
+    backend: Backend,
+    concurrency: usize,
+    executor: impl FnOnce(mpsc::UnboundedSender<task_run::Model>) -> Arc<dyn Executor>,
+) -> (App, Clock, mpsc::UnboundedReceiver<task_run::Model>) {
     let clock = Clock::manual(DateTime::from_timestamp(1_900_000_000, 0).unwrap());
     let world = World { ids: Ids::random(clock.clone()), clock: clock.clone() };
-    let (told, mut started) = mpsc::unbounded_channel();
-    let one = |config: &mut service::config::Config| config.engine.concurrency = 1;
-    let app = App::start_executing(backend, world, one, Arc::new(Told(told))).await;
+    let (told, started) = mpsc::unbounded_channel();
+    let adjust = |config: &mut service::config::Config| config.engine.concurrency = concurrency;
+    (App::start_executing(backend, world, adjust, executor(told)).await, clock, started)
+}
+
+async fn tenants_in_turn(backend: Backend) {
+    let (app, clock, mut started) = told(backend, 1, |told| Arc::new(Told(told))).await;
     let third = app.tenant("third").await;
     let due = |index| clock.after(Duration::from_secs(5) + Duration::from_millis(index));
     let tenants = [&app.acme, &app.rival, &third];
@@ -61,12 +71,80 @@ async fn in_turn(backend: Backend) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sqlite() {
-    in_turn(Backend::Sqlite).await;
+async fn keys_in_turn(backend: Backend) {
+    let (app, clock, mut started) = told(backend, 1, |told| Arc::new(Told(told))).await;
+    let config = json!({ "concurrency": { "key": "{{ input.key }}", "limit": 10 } });
+    let tool = app.acme.builtin("echo", "builtin/echo").await;
+    let definition = app.acme.definition("echo", json!({ "toolId": tool, "config": config })).await;
+    let due = |index| clock.after(Duration::from_secs(5) + Duration::from_millis(index));
+    // One key has queued many before the others come.
+    for (key, count) in [("greedy", 20), ("modest", 2), ("small", 2)] {
+        for number in 0..count {
+            let input = json!({ "key": key, "number": number });
+            app.acme
+                .create(json!({ "definitionId": definition, "input": input, "availableAt": due(number) }))
+                .await;
+        }
+    }
+    clock.advance(Duration::from_secs(6));
+    for round in 0..2 {
+        let mut keys = Vec::new();
+        for _ in 0..3 {
+            let run = started.recv().await.unwrap();
+            assert_eq!(run.input["number"], round, "a key's runs start in their order");
+            keys.push(run.input["key"].as_str().unwrap().to_owned());
+        }
+        keys.sort();
+        assert_eq!(keys, ["greedy", "modest", "small"], "round {round}");
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres() {
-    in_turn(Backend::Postgres).await;
+/// Says which run it was given, and never ends it.
+struct Held(mpsc::UnboundedSender<task_run::Model>);
+
+#[async_trait]
+impl Executor for Held {
+    async fn execute(&self, attempt: &dyn Attempt) -> Outcome {
+        self.0.send(attempt.run().clone()).unwrap();
+        attempt.until_stopped().await;
+        Outcome::LeaseLost
+    }
 }
+
+async fn tenants_by_weight(backend: Backend) {
+    let (app, clock, mut started) = told(backend, 9, |told| Arc::new(Held(told))).await;
+    app.admin.patch(&format!("/v1/tenants/{}", app.rival.id), json!({ "plan": "FREE" })).await.expect(200);
+    for tenant in [&app.acme, &app.rival] {
+        let tool = tenant.builtin("echo", "builtin/echo").await;
+        let definition = tenant.definition("echo", json!({ "toolId": tool })).await;
+        for index in 0..20 {
+            let at = clock.after(Duration::from_secs(5));
+            tenant.create(json!({ "definitionId": definition, "input": index, "availableAt": at })).await;
+        }
+    }
+    clock.advance(Duration::from_secs(6));
+    let mut theirs = 0;
+    for _ in 0..9 {
+        let run = started.recv().await.unwrap();
+        theirs += usize::from(run.tenant_id.to_string() == app.rival.id);
+    }
+    assert_eq!(theirs, 1, "ENTERPRISE has eight turns where FREE has one");
+}
+
+macro_rules! on_each_database {
+    ($($name:ident)+) => {
+        $(mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$name(super::Backend::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                super::$name(super::Backend::Postgres).await;
+            }
+        })+
+    };
+}
+
+on_each_database! { tenants_in_turn keys_in_turn tenants_by_weight }

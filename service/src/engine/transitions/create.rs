@@ -30,7 +30,7 @@ pub struct NewRun {
     pub born: Option<Born>,
 }
 
-const COLUMNS: [Column<NewRun>; 27] = [
+const COLUMNS: [Column<NewRun>; 28] = [
     Column::new("tenant_id", Uuid, |new| new.run.tenant_id.into()),
     Column::new("id", Uuid, |new| new.run.id.into()),
     Column::optional("workspace_id", Uuid, |new| new.run.workspace_id.into()),
@@ -50,6 +50,7 @@ const COLUMNS: [Column<NewRun>; 27] = [
     Column::optional("root_run_id", Uuid, |new| new.run.root_run_id.into()),
     Column::optional("replay_of", Uuid, |new| new.run.replay_of.into()),
     Column::optional("dedupe_key", Text, |new| new.run.dedupe_key.clone().into()),
+    Column::new("concurrency_key", Text, |new| new.run.concurrency_key.clone().into()),
     Column::new("created_by", Text, |new| new.run.created_by.clone().into()),
     Column::new("metadata", Json, |new| new.run.metadata.clone().into()),
     Column::new("created_at", Time, |new| new.run.created_at.into()),
@@ -66,20 +67,21 @@ fn statement(dialect: Dialect) -> String {
     format!(
         "INSERT INTO task_run (tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, status, reason, \
          input, policy, priority, order_key, available_at, queue_expires_at, parent_run_id, root_run_id, replay_of, \
-         dedupe_key, created_by, metadata, created_at, updated_at, queued_at, attempt, failures, lost_count, fence, \
+         dedupe_key, concurrency_key, created_by, metadata, created_at, updated_at, queued_at, attempt, failures, lost_count, fence, \
          lease_owner, lease_expires_at, attempt_deadline_at, deadline_at, started_at, event_seq, step_count, \
          tokens_input, tokens_cache_read, tokens_cache_write, tokens_output, tokens_reasoning, cost_nanos, \
          child_cost_nanos, unpriced, queue_ms, waiting_ms) \
          SELECT tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, \
          CASE WHEN go THEN 'RUNNING' ELSE 'PENDING' END, CASE WHEN go THEN 'EXECUTING' ELSE reason END, \
          COALESCE(input, {null}), policy, priority, order_key, available_at, queue_expires_at, parent_run_id, \
-         root_run_id, replay_of, dedupe_key, created_by, metadata, created_at, created_at, created_at, \
+         root_run_id, replay_of, dedupe_key, concurrency_key, created_by, metadata, created_at, created_at, created_at, \
          CASE WHEN go THEN 1 ELSE 0 END, 0, 0, CASE WHEN go THEN 1 ELSE 0 END, \
          CASE WHEN go THEN lease_owner END, CASE WHEN go THEN lease_expires_at END, \
          CASE WHEN go THEN attempt_deadline_at END, CASE WHEN go THEN deadline_at END, \
          CASE WHEN go THEN created_at END, CASE WHEN go THEN 2 ELSE 1 END, 0, \
          0, 0, 0, 0, 0, 0, 0, {no}, 0, 0 \
-         FROM (SELECT v.*, (v.born AND t.stopped_at IS NULL AND (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL))) AS go \
+         FROM (SELECT v.*, (v.born AND v.concurrency_key = '' AND t.stopped_at IS NULL AND \
+          (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL))) AS go \
          FROM {rows} JOIN tenant t ON t.id = v.tenant_id AND t.status = 'ACTIVE' \
          LEFT JOIN agent a ON a.tenant_id = v.tenant_id AND a.id = v.agent_id) w WHERE true \
          ON CONFLICT DO NOTHING RETURNING id, status",
@@ -91,6 +93,7 @@ fn statement(dialect: Dialect) -> String {
 /// Inserts the runs and their first events. A run that is not in the answer was not inserted: its
 /// tenant is not active, or a live run has its dedupe key, or its id exists from an earlier try.
 pub async fn create(tx: &SystemTx, runs: &[NewRun]) -> Result<HashMap<uuid::Uuid, Model>, DbErr> {
+    let runs = &*super::keys::with_reasons(tx, runs).await?;
     let sql = statement(tx.dialect());
     let inserted = tx.query(&sql, tx.dialect().bind(&COLUMNS, runs)).await?;
     let mut statuses: HashMap<uuid::Uuid, RunStatus> = HashMap::with_capacity(inserted.len());

@@ -6,19 +6,22 @@
 
 mod create;
 mod held;
+mod keys;
 mod recover;
 mod request;
 mod start;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Written, write};
+pub use keys::{Admitted, admit, admit_all, decide, forget_dedupe_keys, free_slots, key_limit, show_limited};
 pub use recover::{
-    BATCH, expire_leases, expire_queue, expire_waits, force_cancels, raise_fences, release_node,
+    BATCH, expire_leases, expire_queue, expire_waits, force_cancels, is_quarantined, raise_fences,
+    release_node,
 };
 pub use request::{
     CancelOutcome, cancel, close_questions, is_decided, lock, reopen_questions, retry, satisfy_if_answered,
 };
-pub use start::{claim_lane, renew};
+pub use start::{Queue, claim_queue, renew};
 
 use chrono::{DateTime, Utc};
 use entity::tasks::run_event;
@@ -36,6 +39,8 @@ const NEXT_START: &str = "86400";
 /// Executors that may vanish, one after the other and without a new step, before a run fails with
 /// `WORKER_LOST`.
 pub const MOST_LOST: i32 = 3;
+/// From so many on, one such run at a time executes at an executor: who takes it down is known then.
+pub const SUSPECT: i32 = MOST_LOST - 1;
 
 /// Where a run stands in its lane: earlier first, in microseconds.
 pub fn order_key(available_at: DateTime<Utc>, priority: i32) -> i64 {

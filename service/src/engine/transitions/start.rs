@@ -9,26 +9,36 @@ use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{LOWEST_PRIORITY, event, is, order_key};
+use super::{LOWEST_PRIORITY, SUSPECT, event, is, order_key};
 use crate::db::{Column, Kind, SystemTx};
 
-/// Claims up to `most` due runs of one lane, the ones in front first. The caller holds the lane's
-/// lock where the lane has a limit.
-pub async fn claim_lane(
+/// Runs that stand in one order: those of a lane with one concurrency key, or with none.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'a> {
+    pub tenant: Uuid,
+    pub lane: Uuid,
+    /// Empty for those without one.
+    pub key: &'a str,
+}
+
+/// Claims up to `most` due runs of one queue, the ones in front first. The caller holds the locks of its lane
+/// and of its key, where they have a limit.
+pub async fn claim_queue(
     tx: &SystemTx,
-    tenant: Uuid,
-    lane: Uuid,
+    queue: Queue<'_>,
     most: u64,
     owner: Uuid,
     now: DateTime<Utc>,
     lease: Duration,
 ) -> Result<Vec<task_run::Model>, DbErr> {
     let dialect = tx.dialect();
+    let Queue { tenant, lane, key } = queue;
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
-         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 AND order_key <= $7 \
+         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $8 \
+         AND available_at <= $3 AND order_key <= $7 \
          AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.tenant_id = $1 AND a.id = $2 AND a.status <> 'ACTIVE') \
-         ORDER BY order_key, id LIMIT $4{lock}) \
+         AND (lost_count < {SUSPECT} OR {alone}) ORDER BY order_key, id LIMIT $4{lock}) \
          UPDATE task_run SET status = 'RUNNING', reason = 'EXECUTING', fence = fence + 1, attempt = attempt + 1, \
          lease_owner = $5, lease_expires_at = $6, \
          started_at = COALESCE(started_at, $3), \
@@ -37,6 +47,7 @@ pub async fn claim_lane(
          queue_ms = queue_ms + {queued}, event_seq = event_seq + 1, updated_at = $3 \
          WHERE {pending} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         pending = is("PENDING"),
+        alone = alone(),
         lock = dialect.skip_locked(),
         attempt_end = dialect.after_seconds("$3", &policy_seconds(dialect, "attemptSeconds", 600)),
         total_end = dialect.after_seconds("$3", &policy_seconds(dialect, "totalSeconds", 3600)),
@@ -54,6 +65,7 @@ pub async fn claim_lane(
         owner.into(),
         lease_end.into(),
         last_due.into(),
+        key.into(),
     ];
     let rows = tx.query(&sql, values).await?;
     let mut runs = Vec::with_capacity(rows.len());
@@ -73,6 +85,19 @@ pub async fn claim_lane(
     super::append_events(tx, &events).await?;
     runs.sort_by_key(|run| (run.order_key, run.id));
     Ok(runs)
+}
+
+/// That a run which lost executors may start: it is the first such one of its queue, and its executor has no other.
+/// So an executor that vanishes again tells the guilty from those that were beside it, and one crash ends at most
+/// one run. A suspect that gets on is none any more.
+fn alone() -> String {
+    format!(
+        "(id = (SELECT p.id FROM task_run p WHERE p.status = 'PENDING' AND p.lost_count >= {SUSPECT} \
+          AND p.tenant_id = $1 AND p.lane_id = $2 AND p.concurrency_key = $8 AND p.available_at <= $3 \
+          ORDER BY p.order_key, p.id LIMIT 1) \
+         AND NOT EXISTS (SELECT 1 FROM task_run s WHERE s.status = 'RUNNING' AND s.lost_count >= {SUSPECT} \
+          AND s.lease_owner = $5))"
+    )
 }
 
 /// A time-out of the run's stored policy, whose defaults are not stored.

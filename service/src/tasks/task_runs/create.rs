@@ -114,6 +114,7 @@ pub async fn create(ctx: &Ctx, body: CreateTaskRun) -> Result<Submitted> {
         run.queue_expires_at = at + TimeDelta::seconds(i64::from(target.policy.timeouts.queue_seconds));
     }
     run.order_key = order_key(run.available_at, run.priority);
+    target.stamp(&mut run)?;
     submit(ctx, run).await
 }
 
@@ -266,6 +267,7 @@ pub fn new_run(ctx: &Ctx, target: &Target, input: Value) -> Result<Model> {
         root_run_id: None,
         replay_of: None,
         dedupe_key: None,
+        concurrency_key: String::new(),
         created_by: ctx.actor.to_string(),
         metadata: Value::Object(serde_json::Map::new()),
         created_at: now,

@@ -15,6 +15,7 @@ use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
 pub(crate) use actions::cancel_running;
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
+pub(crate) use actions::{change, launch_replay, require_still_there};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub(crate) use create::{check_input, new_run, replayed};
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
@@ -22,7 +23,9 @@ pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 
 use crate::crud::{self, Page, Paging};
 use crate::ctx::Ctx;
+use crate::engine::transitions::MOST_LOST;
 use crate::error::{Error, Result};
+use crate::tasks::run_keys;
 
 /// What a list of runs may be narrowed to.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -36,21 +39,56 @@ pub struct TaskRunFilter {
     pub tool_id: Option<Uuid>,
     pub workspace_id: Option<Uuid>,
     pub parent_run_id: Option<Uuid>,
+    /// Those that failed because too many executors vanished under them, or the others.
+    pub quarantined: Option<bool>,
+    /// The definition's key that its input made; with `definitionId`.
+    #[param(max_length = 200)]
+    pub concurrency_key: Option<String>,
+}
+
+impl TaskRunFilter {
+    pub(crate) fn condition(self) -> Result<Condition> {
+        let Self {
+            status,
+            reason,
+            agent_id,
+            definition_id,
+            tool_id,
+            workspace_id,
+            parent_run_id,
+            quarantined,
+            concurrency_key,
+        } = self;
+        let key = match (definition_id, concurrency_key) {
+            (Some(id), Some(key)) => Some(run_keys::stored(id, &key)),
+            (None, Some(_)) => {
+                let message = "concurrencyKey needs definitionId, whose key it is.";
+                return Err(Error::invalid("concurrencyKey", "required", message));
+            }
+            (_, None) => None,
+        };
+        let in_quarantine = || {
+            Condition::all()
+                .add(Column::Status.eq(RunStatus::Failed))
+                .add(Column::Reason.eq(RunReason::WorkerLost))
+                .add(Column::LostCount.gte(MOST_LOST))
+        };
+        Ok(Condition::all()
+            .add_option(status.map(|status| Column::Status.eq(status)))
+            .add_option(reason.map(|reason| Column::Reason.eq(reason)))
+            .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
+            .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
+            .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
+            .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
+            .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)))
+            .add_option(key.map(|key| Column::ConcurrencyKey.eq(key)))
+            .add_option(quarantined.map(|is| if is { in_quarantine() } else { in_quarantine().not() })))
+    }
 }
 
 /// One page of the tenant's runs.
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
-    let TaskRunFilter { status, reason, agent_id, definition_id, tool_id, workspace_id, parent_run_id } =
-        filter;
-    let all = Condition::all()
-        .add_option(status.map(|status| Column::Status.eq(status)))
-        .add_option(reason.map(|reason| Column::Reason.eq(reason)))
-        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
-        .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
-        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
-        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
-        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
-    Ok(crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from))
+    Ok(crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from))
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {

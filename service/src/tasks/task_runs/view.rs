@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::agents::RunLimits;
 use crate::crud::metadata::{self, Metadata};
 use crate::engine::policy::RunPolicy;
+use crate::engine::transitions;
+use crate::tasks::run_keys;
 
 /// One execution of an agent or a tool.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -45,6 +47,10 @@ pub struct TaskRunView {
     pub available_at: DateTime<Utc>,
     /// How often it was started.
     pub attempt: i32,
+    /// Executors that vanished one after the other while they executed it, without a new step.
+    pub lost_count: i32,
+    /// It failed because too many executors vanished under it: only a retry starts it again.
+    pub quarantined: bool,
     pub tokens_used: TokensView,
     /// What its own steps cost, in `currency`.
     pub cost: Nanos,
@@ -64,6 +70,9 @@ pub struct TaskRunView {
     pub replay_of: Option<Uuid>,
     #[schema(required)]
     pub dedupe_key: Option<String>,
+    /// The key whose slots it shares, made of its input as its definition says.
+    #[schema(required)]
+    pub concurrency_key: Option<String>,
     /// `user:<id>`, `api-key:<id>` or `system`.
     pub created_by: String,
     pub metadata: Metadata,
@@ -118,6 +127,7 @@ impl TokensView {
 impl From<Model> for TaskRunView {
     fn from(run: Model) -> Self {
         let RunPolicy { limits, mock, .. } = RunPolicy::of(&run);
+        let quarantined = transitions::is_quarantined(&run);
         let Model {
             tenant_id: _,
             id,
@@ -140,7 +150,7 @@ impl From<Model> for TaskRunView {
             deadline_at: _,
             attempt,
             failures: _,
-            lost_count: _,
+            lost_count,
             fence: _,
             lease_owner: _,
             lease_expires_at: _,
@@ -161,6 +171,7 @@ impl From<Model> for TaskRunView {
             root_run_id,
             replay_of,
             dedupe_key,
+            concurrency_key,
             created_by,
             metadata,
             created_at,
@@ -189,6 +200,8 @@ impl From<Model> for TaskRunView {
             priority,
             available_at,
             attempt,
+            lost_count,
+            quarantined,
             tokens_used: TokensView::new(
                 tokens_input,
                 tokens_cache_read,
@@ -204,7 +217,10 @@ impl From<Model> for TaskRunView {
             parent_run_id,
             root_run_id,
             replay_of,
-            dedupe_key,
+            dedupe_key: dedupe_key.map(|key| run_keys::shown(key, definition_id)),
+            concurrency_key: Some(concurrency_key)
+                .filter(|key| !key.is_empty())
+                .map(|key| run_keys::shown(key, definition_id)),
             created_by,
             metadata: metadata::shown(metadata),
             queue_ms,
