@@ -7,5 +7,7 @@ pub mod engine_node;
 pub mod run_dedupe;
 pub mod run_event;
 pub mod run_step;
+pub mod schedule_fire;
+pub mod scheduled_task;
 pub mod task_definition;
 pub mod task_run;

@@ -6,6 +6,7 @@ pub mod definition_config;
 pub mod launch;
 pub mod run_explain;
 pub mod run_keys;
+pub mod recurrences;
 pub mod run_steps;
 pub mod targets;
 pub mod task_definitions;
