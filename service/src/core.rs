@@ -25,6 +25,7 @@ use crate::notifications::mails::Smtp;
 use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
 use crate::secrets::{self, MasterKeys};
+use crate::tasks::scheduled_tasks::Alarm;
 use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 
@@ -56,6 +57,8 @@ pub struct Parts {
     pub targets: TargetCache,
     pub tools: ToolCache,
     pub engine: Engine,
+    /// Wakes this node's look for what is due.
+    pub schedules: Alarm,
     /// Whether this is a restored copy that may do no work yet.
     pub quarantine: Quarantine,
 }
@@ -119,6 +122,7 @@ impl Core {
                 config.plans.clone(),
                 quarantine.clone(),
             ),
+            schedules: Alarm::default(),
             quarantine,
             config,
             clock,

@@ -19,6 +19,7 @@ const NOT_SEARCHED: &[&str] = &[
     "list_my_memberships",
     "list_notifications",
     "list_privacy_requests",
+    "list_schedule_fires",
     "list_task_runs",
     "list_team_activity_logs",
     "list_team_invites",
@@ -40,6 +41,7 @@ const NOT_LABELLED: &[&str] = &[
     "list_my_memberships",
     "list_notifications",
     "list_privacy_requests",
+    "list_schedule_fires",
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
@@ -53,6 +55,7 @@ const NOT_UPDATED: &[&str] = &[
     "list_audit_logs",
     "list_bulk_action_items",
     "list_notifications",
+    "list_schedule_fires",
     "list_task_runs",
     "list_team_activity_logs",
 ];

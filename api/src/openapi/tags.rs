@@ -16,6 +16,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Task definitions", "What is to be done, by which agent or tool, within which limits."),
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
     ("Bulk actions", "Cancel, retry or replay all runs that a filter matches."),
+    ("Scheduled tasks", "When definitions run, and what came of each time."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Notifications", "What the signed-in person was told, and how they wish to be told."),

@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 pub enum TaskType {
     Chat,
     Automation,
+    /// It runs when its schedule is due.
+    Scheduled,
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

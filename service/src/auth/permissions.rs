@@ -18,7 +18,8 @@ pub struct PermissionRow {
 }
 
 /// What is done to what belongs to a workspace: all that an API key of a workspace can hold.
-const WITHIN_WORKSPACES: [&str; 5] = ["agents", "tools", "task-definitions", "task-runs", "approvals"];
+const WITHIN_WORKSPACES: [&str; 6] =
+    ["agents", "tools", "task-definitions", "task-runs", "scheduled-tasks", "approvals"];
 
 impl PermissionRow {
     pub fn is_within_workspaces(&self) -> bool {
@@ -131,6 +132,11 @@ permissions! {
     bulk_actions "bulk-actions" {
         Read "read" Viewer "List and read bulk actions and their results."
         Write "write" Operator "Cancel, retry and replay all runs that a filter matches."
+    }
+    scheduled_tasks "scheduled-tasks" {
+        Read "read" Viewer "List, read and preview scheduled tasks and their fires."
+        Write "write" Manager "Create, change and delete scheduled tasks."
+        Operate "operate" Operator "Pause, resume, trigger and backfill scheduled tasks."
     }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."

@@ -29,8 +29,7 @@ pub(crate) use page::{rows, rows_of};
 pub use patch::Patch;
 
 use crate::ctx::Ctx;
-use crate::db::Violation;
-use crate::db::on_violation;
+use crate::db::{TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::{self, Quota};
@@ -51,6 +50,21 @@ pub trait Resource {
 
     /// What a broken unique index means: which name is taken.
     fn taken() -> Error;
+
+    /// What else changes with a row, in the same transaction: `old` is none for a new row, `new` for one that
+    /// is deleted.
+    fn follow(
+        ctx: &Ctx,
+        tx: &TenantTx,
+        old: Option<&ModelOf<Self>>,
+        new: Option<&ModelOf<Self>>,
+    ) -> impl Future<Output = Result<()>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = (ctx, tx, old, new);
+        std::future::ready(Ok(()))
+    }
 }
 
 type ModelOf<R> = <<R as Resource>::Entity as sea_orm::EntityTrait>::Model;
@@ -116,6 +130,7 @@ where
         tenant_limits::admit(ctx, &tx, quota).await?;
     }
     let row = tx.insert::<R::Entity>(row).await.map_err(on_violation(Violation::Unique, R::taken()))?;
+    R::follow(ctx, &tx, None, Some(&row)).await?;
     let id = R::Entity::id(&row);
     let view = R::View::from(row);
     tx.finish(Change::created::<R::Entity>(id, &view), &view).await?;
@@ -145,6 +160,7 @@ where
         }
         let tx = ctx.db().begin().await?;
         if let Some(written) = write::<R>(ctx, &tx, id, revision, changes).await? {
+            R::follow(ctx, &tx, Some(&row), Some(&written)).await?;
             let (old, new) = (R::View::from(row), R::View::from(written));
             ctx.commit(tx, Change::updated::<R::Entity>(id, &old, &new)).await?;
             return Ok(new);
@@ -156,7 +172,7 @@ where
 /// Writes `changes` where the row still has `revision`, inside a transaction that does more.
 pub async fn write<R: Resource>(
     ctx: &Ctx,
-    tx: &crate::db::TenantTx,
+    tx: &TenantTx,
     id: Uuid,
     revision: i64,
     mut changes: ActiveOf<R>,
@@ -188,6 +204,7 @@ where
         }
     };
     if gone {
+        R::follow(ctx, &tx, Some(&row), None).await?;
         let was = R::View::from(row);
         return ctx.commit(tx, Change::deleted::<R::Entity>(id, &was)).await;
     }

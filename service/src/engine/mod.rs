@@ -241,6 +241,11 @@ impl Engine {
         self.0.healthy.load(Ordering::Relaxed)
     }
 
+    /// Whether this node takes new work.
+    pub fn is_claiming(&self) -> bool {
+        self.0.claiming.load(Ordering::Relaxed)
+    }
+
     /// How many runs this node executes now.
     pub fn executing(&self) -> usize {
         self.0.leases.count()

@@ -16,6 +16,7 @@ pub struct PlanLimits {
     pub agents: u32,
     pub tools: u32,
     pub task_definitions: u32,
+    pub scheduled_tasks: u32,
     pub integrations: u32,
     /// Keys that work.
     pub api_keys: u32,
@@ -32,11 +33,12 @@ pub struct PlanLimits {
 }
 
 /// The least and the most that each value may be.
-const BOUNDS: [(&str, u32, u32); 11] = [
+const BOUNDS: [(&str, u32, u32); 12] = [
     ("members", 1, MOST),
     ("agents", 0, MOST),
     ("tools", 0, MOST),
     ("taskDefinitions", 0, MOST),
+    ("scheduledTasks", 0, MOST),
     ("integrations", 0, MOST),
     ("apiKeys", 0, MOST),
     ("runsPerMonth", 0, u32::MAX),
@@ -58,6 +60,7 @@ impl Default for Plans {
             agents: 50,
             tools: 100,
             task_definitions: 100,
+            scheduled_tasks: 1_000,
             integrations: 20,
             api_keys: 50,
             runs_per_month: 1_000_000,
@@ -71,6 +74,7 @@ impl Default for Plans {
             agents: 250,
             tools: 500,
             task_definitions: 500,
+            scheduled_tasks: 5_000,
             integrations: 100,
             api_keys: 200,
             runs_per_month: 10_000_000,
@@ -84,6 +88,7 @@ impl Default for Plans {
             agents: 2_500,
             tools: 5_000,
             task_definitions: 5_000,
+            scheduled_tasks: 50_000,
             integrations: 1_000,
             api_keys: 1_000,
             runs_per_month: 100_000_000,
@@ -97,6 +102,7 @@ impl Default for Plans {
             agents: 50_000,
             tools: 50_000,
             task_definitions: 50_000,
+            scheduled_tasks: 500_000,
             integrations: 10_000,
             api_keys: 10_000,
             runs_per_month: 2_000_000_000,

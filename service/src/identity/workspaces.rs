@@ -23,6 +23,7 @@ use crate::ctx::Ctx;
 use crate::db::{TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::tasks::scheduled_tasks;
 
 pub use transfer::{MoveToWorkspace, MovedToWorkspace, release, transfer};
 pub use views::{CreateWorkspace, UpdateWorkspace, WorkspaceFilter, WorkspacePage, WorkspaceView};
@@ -160,7 +161,8 @@ async fn is_in_team(ctx: &Ctx, workspace: Uuid) -> Result<bool> {
     Ok(mine.filter(team_member::Column::UserId.eq(user)).one().await?.is_some())
 }
 
-/// Nothing new is made in it or run from it until it is unarchived; what runs goes on to its end.
+/// Nothing new is made in it or run from it until it is unarchived; what runs goes on to its end. Its schedules
+/// are paused until then.
 ///
 /// # Errors
 /// 409 `invalid_transition`.
@@ -196,8 +198,13 @@ async fn set_archived(ctx: &Ctx, id: Uuid, archived: bool) -> Result<WorkspaceVi
         let state = if archived { "archived already" } else { "not archived" };
         return Err(Error::conflict("invalid_transition", format!("The workspace is {state}.")));
     };
+    match archived {
+        true => scheduled_tasks::pause_within(&tx, id, now).await?,
+        false => scheduled_tasks::resume_within(&tx, id, now).await?,
+    }
     let view = WorkspaceView::from(row);
     tx.finish(Change::updated::<Entity>(id, &before, &view), &view).await?;
+    ctx.core.schedules.ring();
     Ok(view)
 }
 

@@ -53,6 +53,12 @@ impl Launch {
         Ok(&mut self.runs[at].run)
     }
 
+    /// Leaves out the runs of what has changed since; their places are given back.
+    pub fn retain(&mut self, keep: impl Fn(Uuid) -> bool) {
+        self.runs.retain(|new| keep(new.run.id));
+        self.places.retain(|(run, _)| keep(*run));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

@@ -8,6 +8,8 @@ pub mod run_explain;
 pub mod run_keys;
 pub mod recurrences;
 pub mod run_steps;
+pub mod schedule_fires;
+pub mod scheduled_tasks;
 pub mod targets;
 pub mod task_definitions;
 pub mod task_runs;

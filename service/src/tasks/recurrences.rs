@@ -82,8 +82,7 @@ impl Recurrence {
     /// [`Error::Invalid`] under `pointer`; for a cron expression that has no time within four decades too.
     pub fn rhythm(&self, anchor: DateTime<Utc>, pointer: &str) -> Result<Rhythm> {
         let wrong = |field: &str, code, message: String| {
-            let pointer =
-                if pointer.is_empty() { field.to_owned() } else { pointer_to(pointer, field) };
+            let pointer = if pointer.is_empty() { field.to_owned() } else { pointer_to(pointer, field) };
             Error::Invalid { errors: vec![FieldError::new(pointer, code, message)] }
         };
         let zone = Tz::from_str(&self.time_zone)
@@ -94,8 +93,7 @@ impl Recurrence {
                 if !(5..=6).contains(&fields) || text.contains('@') {
                     return Err(wrong("cron", "cron", "A cron expression has 5 or 6 fields.".to_owned()));
                 }
-                let parser =
-                    CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+                let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
                 let cron = parser.parse(text).map_err(|error| wrong("cron", "cron", sentence(&error)))?;
                 Kind::Cron { cron: Box::new(cron), zone }
             }
@@ -130,7 +128,8 @@ impl Rhythm {
                 }
                 let period = period.num_microseconds()?;
                 let passed = (after - *anchor).num_microseconds()?.div_euclid(period);
-                anchor.checked_add_signed(TimeDelta::microseconds(passed.checked_add(1)?.checked_mul(period)?))
+                anchor
+                    .checked_add_signed(TimeDelta::microseconds(passed.checked_add(1)?.checked_mul(period)?))
             }
             Kind::Cron { cron, zone } => next_cron(cron, *zone, after),
         }
@@ -237,6 +236,17 @@ impl OccurrencesView {
             local_time: due_at.with_timezone(&zone).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false),
         });
         Self { occurrences: occurrences.collect() }
+    }
+}
+
+impl OccurrencesView {
+    /// One time, or none.
+    pub(crate) fn once(due_at: Option<DateTime<Utc>>) -> Self {
+        let shown = |due_at: DateTime<Utc>| OccurrenceView {
+            due_at,
+            local_time: due_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false),
+        };
+        Self { occurrences: due_at.map(shown).into_iter().collect() }
     }
 }
 

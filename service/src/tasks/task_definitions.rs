@@ -11,12 +11,14 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::DefinitionConfig;
+use super::scheduled_tasks::{self, ScheduleSettings};
 use crate::agents::agents::Agents;
 use crate::agents::tools::Tools;
 use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata, patch,
 };
 use crate::ctx::Ctx;
+use crate::db::TenantTx;
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::Quota;
 use crate::identity::workspaces::{self, check_use};
@@ -32,14 +34,23 @@ impl Resource for TaskDefinitions {
     fn taken() -> Error {
         Error::conflict("name_taken", "A task definition of this name exists.")
     }
+
+    async fn follow(ctx: &Ctx, tx: &TenantTx, old: Option<&Model>, new: Option<&Model>) -> Result<()> {
+        scheduled_tasks::follow(ctx, tx, old, new).await
+    }
 }
 
 /// What starts runs. `{}` and `{"type": "MANUAL"}` are the same: a call of `POST /v1/task-runs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Trigger {
     #[serde(default, rename = "type")]
     pub kind: TriggerType,
+    /// Of a SCHEDULED definition, which owns this schedule: it is among the scheduled tasks under the
+    /// definition's name, where it is paused, triggered and watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[validate(nested)]
+    pub schedule: Option<ScheduleSettings>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +58,8 @@ pub struct Trigger {
 pub enum TriggerType {
     #[default]
     Manual,
+    /// The schedule, and calls as well.
+    Schedule,
 }
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
@@ -68,6 +81,7 @@ pub struct CreateTaskDefinition {
     pub agent_id: Option<Uuid>,
     pub tool_id: Option<Uuid>,
     #[serde(default)]
+    #[validate(nested)]
     pub trigger: Trigger,
     #[serde(default)]
     #[validate(nested)]
@@ -105,7 +119,9 @@ pub struct UpdateTaskDefinition {
     #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
     pub tool_id: Patch<Uuid>,
+    /// Replaced as a whole.
     #[serde(default, deserialize_with = "patch::required")]
+    #[validate(nested)]
     #[schema(nullable = false)]
     pub trigger: Option<Trigger>,
     /// Merged.
@@ -231,6 +247,7 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
         metadata,
     } = body;
     check(kind, agent_id, tool_id, &config)?;
+    check_trigger(kind, &trigger)?;
     let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     check_targets(ctx, workspace_id, agent_id, tool_id).await?;
     let now = ctx.core.clock.now();
@@ -298,8 +315,11 @@ fn changes(row: &Model, body: &UpdateTaskDefinition) -> Result<ActiveModel> {
     if tool_id != row.tool_id {
         changes.tool_id = Set(tool_id);
     }
-    if let Some(trigger) = trigger.filter(|trigger| *trigger != document::read(row.trigger_config.clone())) {
-        changes.trigger_config = Set(document::stored(&trigger)?);
+    let current: Trigger = document::read(row.trigger_config.clone());
+    let trigger = trigger.as_ref().unwrap_or(&current);
+    check_trigger(kind, trigger)?;
+    if *trigger != current {
+        changes.trigger_config = Set(document::stored(trigger)?);
     }
     let current: DefinitionConfig = document::read(row.config.clone());
     let patched = match config {
@@ -322,6 +342,25 @@ fn changes(row: &Model, body: &UpdateTaskDefinition) -> Result<ActiveModel> {
 
 pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     crud::delete::<TaskDefinitions>(ctx, id, expected).await
+}
+
+/// A SCHEDULED definition has a schedule, and no other has.
+fn check_trigger(kind: TaskType, trigger: &Trigger) -> Result<()> {
+    let Trigger { kind: starts, schedule } = trigger;
+    let is_scheduled = kind == TaskType::Scheduled;
+    if is_scheduled != (*starts == TriggerType::Schedule) {
+        let message = "A SCHEDULED definition, and no other, has the trigger SCHEDULE.";
+        return Err(Error::invalid("/trigger/type", "exclusive", message));
+    }
+    match schedule {
+        None if is_scheduled => {
+            Err(Error::invalid("/trigger/schedule", "required", "A SCHEDULED definition has a schedule."))
+        }
+        Some(_) if !is_scheduled => {
+            Err(Error::invalid("/trigger/schedule", "exclusive", "Only a SCHEDULED definition has one."))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &DefinitionConfig) -> Result<()> {

@@ -86,6 +86,7 @@ pub fn all() -> Vec<Case> {
         definitions(),
         runs(),
         bulk_actions(),
+        schedules(),
         approvals(),
         governance(),
         notifications(),
@@ -397,6 +398,32 @@ fn bulk_actions() -> Vec<Case> {
         of("start_bulk_action", "@new:bulk"),
         of("abort_bulk_action", "@new:bulk"),
         case("list_bulk_action_items", &[("id", "@worked-bulk"), ("cursor", "@cursor")]),
+    ]
+}
+
+fn schedules() -> Vec<Case> {
+    let create =
+        json!({ "name": "schedule #", "definitionId": "@definition", "recurrence": { "cron": "0 0 1 1 *" } });
+    let span = json!({ "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
+    vec![
+        case("list_scheduled_tasks", &[("cursor", "@cursor")]),
+        case("list_scheduled_tasks", &[("definitionId", "@definition")]),
+        case("list_scheduled_tasks", &[("workspaceId", "@workspace")]),
+        case("create_scheduled_task", &[]).with(create),
+        of("get_scheduled_task", "@schedule"),
+        of("update_scheduled_task", "@new:schedule")
+            .with(json!({ "name": "other #", "definitionId": "@definition" })),
+        of("delete_scheduled_task", "@new:schedule"),
+        of("preview_scheduled_task", "@schedule"),
+        of("pause_scheduled_task", "@new:schedule").with(json!({ "reason": "reason #" })),
+        of("resume_scheduled_task", "@new:paused-schedule"),
+        of("trigger_scheduled_task", "@new:schedule").with(json!({})),
+        of("backfill_scheduled_task", "@new:schedule").with(span),
+        case("list_schedule_fires", &[("cursor", "@cursor")]),
+        case("list_schedule_fires", &[("scheduledTaskId", "@schedule")]),
+        case("list_schedule_fires", &[("runId", "@scheduled-run")]),
+        of("get_schedule_fire", "@fire"),
+        case("preview_recurrence", &[("intervalSeconds", "60")]),
     ]
 }
 

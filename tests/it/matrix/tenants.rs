@@ -117,7 +117,8 @@ on_both! {
 
 /// Whether nothing is told any more that was caused before.
 async fn all_are_told(app: &App) -> bool {
-    let sql = "SELECT 1 AS untold FROM approval WHERE told_at IS NULL AND status = 'PENDING'";
+    let sql = "SELECT 1 AS untold FROM approval WHERE told_at IS NULL AND status = 'PENDING' \
+         UNION ALL SELECT 1 AS untold FROM schedule_fire WHERE settled_at IS NULL";
     app.core.db.system(Reason::Operations).query(sql, Vec::new()).await.unwrap().is_empty()
 }
 

@@ -12,7 +12,7 @@ use crate::support::{App, Client, people};
 
 const AT_ONCE: usize = 8;
 /// What may belong to a workspace.
-const WITHIN: [&str; 18] = [
+const WITHIN: [&str; 23] = [
     "agent",
     "paused",
     "tool",
@@ -31,6 +31,11 @@ const WITHIN: [&str; 18] = [
     "placed-definition",
     "placed-run",
     "placed-key",
+    "schedule",
+    "paused-schedule",
+    "fire",
+    "scheduled-run",
+    "placed-schedule",
 ];
 /// The workspace itself and its team: administrators see them.
 const FRAME: [&str; 3] = ["workspace", "archived", "team-member"];

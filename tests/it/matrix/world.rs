@@ -60,10 +60,15 @@ pub const KINDS: &[&str] = &[
     "approval",
     "bulk",
     "worked-bulk",
+    "schedule",
+    "paused-schedule",
+    "fire",
+    "scheduled-run",
     "placed-agent",
     "placed-tool",
     "placed-definition",
     "placed-run",
+    "placed-schedule",
     "placed-key",
     "user",
     "person",
@@ -114,6 +119,8 @@ impl<'a> World<'a> {
             "agent",
             "tool",
             "definition",
+            "schedule",
+            "fire",
             "approval",
             "bulk",
             "privacy",
@@ -313,6 +320,12 @@ impl<'a> World<'a> {
             // It matches nothing: no run of another case is touched.
             "bulk" => self.bulk(json!({ "parentRunId": self.kept("run").await }), true).await,
             "worked-bulk" => self.worked_bulk().await,
+            "schedule" | "paused-schedule" => self.schedule(kind, &name).await,
+            "fire" | "scheduled-run" => {
+                let path = format!("/v1/scheduled-tasks/{}/trigger", self.kept("schedule").await);
+                let fire = self.post(&path, json!({ "overlap": "ALLOW" })).await;
+                text(&fire[if kind == "fire" { "id" } else { "runId" }])
+            }
             other => panic!("nobody can make {other:?}"),
         }
     }
@@ -377,6 +390,12 @@ impl<'a> World<'a> {
                 let agent = self.create("/v1/agents", agent).await;
                 ("/v1/task-definitions", json!({ "name": name, "type": "AUTOMATION", "agentId": agent }))
             }
+            "schedule" => {
+                let definition = Box::pin(self.kept("placed-definition")).await;
+                let recurrence = json!({ "cron": "0 0 1 1 *" });
+                let body = json!({ "name": name, "definitionId": definition, "recurrence": recurrence });
+                return self.create("/v1/scheduled-tasks", body).await;
+            }
             "key" => ("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })),
             _ => {
                 let agent = Box::pin(self.kept("placed-agent")).await;
@@ -411,6 +430,17 @@ impl<'a> World<'a> {
         let mut body = json!({ "name": name, "type": "AUTOMATION" });
         body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
         self.create("/v1/task-definitions", self.placed(body, self.within)).await
+    }
+
+    async fn schedule(&self, kind: &str, name: &str) -> String {
+        let definition = self.kept("definition").await;
+        let recurrence = json!({ "cron": "0 0 1 1 *" });
+        let body = json!({ "name": name, "definitionId": definition, "recurrence": recurrence });
+        let id = self.create("/v1/scheduled-tasks", body).await;
+        if kind == "paused-schedule" {
+            self.post(&format!("/v1/scheduled-tasks/{id}/pause"), json!({})).await;
+        }
+        id
     }
 
     async fn run(&self, kind: &str) -> String {

@@ -2,5 +2,6 @@ mod approvals;
 mod bulk_actions;
 mod run_explain;
 mod run_keys;
+mod scheduled_tasks;
 mod task_definitions;
 mod task_runs;

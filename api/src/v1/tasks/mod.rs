@@ -3,7 +3,10 @@
 mod approvals;
 mod bulk_actions;
 mod run_explain;
+mod recurrences;
 mod run_steps;
+mod schedule_fires;
+mod scheduled_tasks;
 mod task_definitions;
 mod task_runs;
 mod tool_invocations;
@@ -17,6 +20,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(run_steps::routes)
         .configure(run_explain::routes)
         .configure(bulk_actions::routes)
+        .configure(scheduled_tasks::routes)
+        .configure(schedule_fires::routes)
+        .configure(recurrences::routes)
         .configure(approvals::routes)
         .configure(tool_invocations::routes);
 }

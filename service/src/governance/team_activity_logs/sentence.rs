@@ -7,6 +7,7 @@ const VERBS: &[(&str, &str)] = &[
     ("activate", "activated"),
     ("apply", "applied"),
     ("archive", "archived"),
+    ("backfill", "made up for times of"),
     ("cancel", "cancelled"),
     ("close", "closed"),
     ("confirm", "confirmed"),
@@ -35,6 +36,7 @@ const VERBS: &[(&str, &str)] = &[
     ("suspend", "suspended"),
     ("test", "tested"),
     ("transfer", "transferred to"),
+    ("trigger", "triggered"),
     ("unarchive", "unarchived"),
     ("update", "changed"),
 ];

@@ -88,6 +88,7 @@ async fn runs(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
         "DELETE FROM approval WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_event WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_step WHERE tenant_id = $1 AND run_id IN",
+        "DELETE FROM schedule_fire WHERE tenant_id = $1 AND settled_at IS NOT NULL AND run_id IN",
         "DELETE FROM task_run WHERE tenant_id = $1 AND id IN",
     ] {
         of(tx, sql, &ids).await?;

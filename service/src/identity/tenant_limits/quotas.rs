@@ -22,6 +22,7 @@ pub enum Quota {
     Agents,
     Tools,
     TaskDefinitions,
+    ScheduledTasks,
     Integrations,
     /// Keys that work.
     ApiKeys,
@@ -32,11 +33,12 @@ pub enum Quota {
 }
 
 impl Quota {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Members,
         Self::Agents,
         Self::Tools,
         Self::TaskDefinitions,
+        Self::ScheduledTasks,
         Self::Integrations,
         Self::ApiKeys,
         Self::RunsPerMonth,
@@ -49,6 +51,7 @@ impl Quota {
             Self::Agents => limits.agents,
             Self::Tools => limits.tools,
             Self::TaskDefinitions => limits.task_definitions,
+            Self::ScheduledTasks => limits.scheduled_tasks,
             Self::Integrations => limits.integrations,
             Self::ApiKeys => limits.api_keys,
             Self::RunsPerMonth => limits.runs_per_month,
@@ -62,6 +65,7 @@ impl Quota {
             Self::Agents => "agents",
             Self::Tools => "tools",
             Self::TaskDefinitions => "task definitions",
+            Self::ScheduledTasks => "scheduled tasks",
             Self::Integrations => "integrations",
             Self::ApiKeys => "working API keys",
             Self::RunsPerMonth => "runs a month",
@@ -76,6 +80,7 @@ impl Quota {
             Self::Agents => ("agent", " AND deleted_at IS NULL"),
             Self::Tools => ("tool", " AND deleted_at IS NULL"),
             Self::TaskDefinitions => ("task_definition", " AND deleted_at IS NULL"),
+            Self::ScheduledTasks => ("scheduled_task", " AND deleted_at IS NULL"),
             Self::Integrations => ("integration", " AND deleted_at IS NULL"),
             Self::ApiKeys => {
                 ("api_key", " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")

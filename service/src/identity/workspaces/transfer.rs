@@ -20,6 +20,7 @@ use crate::ctx::Ctx;
 use crate::db::TenantTx;
 use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
+use crate::tasks::scheduled_tasks;
 use crate::tasks::task_definitions::TaskDefinitions;
 
 /// Uses that cross a border; there is none before a move.
@@ -124,6 +125,7 @@ async fn relocate(ctx: &Ctx, id: Uuid, what: MoveToWorkspace, to: Option<Uuid>) 
         )
         .await?,
     };
+    scheduled_tasks::move_of(&tx, &moved.definition_ids, to).await?;
     if !tx.query(CROSSING, Vec::new()).await?.is_empty() {
         let message =
             "Something that is moved uses, or is used by, what would belong to another place: move it along.";

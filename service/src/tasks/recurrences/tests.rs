@@ -107,8 +107,7 @@ impl Numbers {
             Some(step) => (1..=31).step_by(step.parse().unwrap()).collect(),
             None => days,
         };
-        let mut text =
-            format!("{minutes_text} {hours_text} {days_text} {months_text} {weekdays_text}");
+        let mut text = format!("{minutes_text} {hours_text} {days_text} {months_text} {weekdays_text}");
         if let Some(seconds) = seconds_text {
             text = format!("{seconds} {text}");
         }
@@ -179,7 +178,8 @@ fn meant(zone: Tz, changes: &[DateTime<Utc>], local: NaiveDateTime) -> DateTime<
     instants.min().unwrap_or_else(|| {
         // Left out: the change that skipped it.
         let before = |change: DateTime<Utc>| change + offset(zone, change - TimeDelta::seconds(1));
-        let skips = |change: &DateTime<Utc>| before(*change) <= naive && naive < *change + offset(zone, *change);
+        let skips =
+            |change: &DateTime<Utc>| before(*change) <= naive && naive < *change + offset(zone, *change);
         near.clone().find(skips).unwrap_or_else(|| panic!("{zone}: {local} is neither there nor left out"))
     })
 }
@@ -218,9 +218,14 @@ fn compare(plain: &Plain, zone: Tz, changes: &[DateTime<Utc>], whole: bool) -> u
     for (from, to) in windows {
         let (found, expected) = (between(&rhythm, from, to), expected(plain, zone, changes, from, to));
         assert!(found.is_sorted_by(|a, b| a < b), "{} in {zone}: {found:?}", plain.text);
-        let (found, expected): (BTreeSet<_>, BTreeSet<_>) = (found.into_iter().collect(), expected.into_iter().collect());
+        let (found, expected): (BTreeSet<_>, BTreeSet<_>) =
+            (found.into_iter().collect(), expected.into_iter().collect());
         let (more, less) = (found.difference(&expected).next(), expected.difference(&found).next());
-        assert!(more.is_none() && less.is_none(), "{} in {zone}: unexpected {more:?}, missing {less:?}", plain.text);
+        assert!(
+            more.is_none() && less.is_none(),
+            "{} in {zone}: unexpected {more:?}, missing {less:?}",
+            plain.text
+        );
         compared += expected.len();
     }
     compared
@@ -297,10 +302,7 @@ fn the_hour_that_is_left_out_and_the_one_that_comes_twice() {
 fn a_day_that_is_left_out() {
     let rhythm = cron("0 9 * * *", "Pacific/Apia");
     let times = between(&rhythm, at("2011-12-29T00:00:00Z"), at("2011-12-31T21:00:00Z"));
-    assert_eq!(
-        times,
-        [at("2011-12-29T19:00:00Z"), at("2011-12-30T10:00:00Z"), at("2011-12-30T19:00:00Z")],
-    );
+    assert_eq!(times, [at("2011-12-29T19:00:00Z"), at("2011-12-30T10:00:00Z"), at("2011-12-30T19:00:00Z")],);
 }
 
 #[test]

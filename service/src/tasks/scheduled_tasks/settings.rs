@@ -200,6 +200,15 @@ impl ScheduleSettings {
         })
     }
 
+    /// Whether its times differ from those of `other`.
+    pub fn is_timed_otherwise(&self, other: &Self) -> bool {
+        let times = |settings: &Self| {
+            let Self { schedule_type, recurrence, run_at, jitter_seconds, starts_at, ends_at, .. } = settings;
+            (*schedule_type, recurrence.clone(), *run_at, *jitter_seconds, *starts_at, *ends_at)
+        };
+        times(self) != times(other)
+    }
+
     pub fn rhythm(&self, anchor: DateTime<Utc>) -> Result<Option<Rhythm>> {
         let anchor = self.starts_at.unwrap_or(anchor);
         self.recurrence.as_ref().map(|recurrence| recurrence.rhythm(anchor, "/recurrence")).transpose()
@@ -225,7 +234,8 @@ mod tests {
 
     #[test]
     fn jitter_is_stable_bounded_and_spread() {
-        let ids: Vec<Uuid> = (0..1_000_u128).map(|n| Uuid::from_u128(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        let ids: Vec<Uuid> =
+            (0..1_000_u128).map(|n| Uuid::from_u128(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
         let late: Vec<_> = ids.iter().map(|id| jitter(*id, 60)).collect();
         assert_eq!(late, ids.iter().map(|id| jitter(*id, 60)).collect::<Vec<_>>());
         assert!(late.iter().all(|late| (TimeDelta::zero()..=TimeDelta::seconds(60)).contains(late)));

@@ -1,0 +1,96 @@
+//! The loop of every node: it sleeps until the next time is due, or until this node changes a schedule, and
+//! looks now and again for what other nodes did. There is no leader: what is done is decided by the rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{fire, release, settle};
+use crate::core::Core;
+use crate::db::Reason;
+use crate::error::Result;
+
+/// The longest sleep: other nodes make schedules too, and runs end.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pages of each kind in one round.
+const MOST_PAGES: usize = 400;
+/// Busy nodes look at different pages of what is due.
+const SPREAD: u64 = 4;
+
+/// Wakes the loop of this node.
+#[derive(Clone, Default)]
+pub struct Alarm(Arc<Notify>);
+
+impl Alarm {
+    /// Something may be due sooner than was known.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+pub async fn run(core: Core, stop: CancellationToken) {
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = core.schedules.0.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        // A restored copy believes that times are due which others have served.
+        if core.quarantine.is_on() || !core.engine.is_claiming() {
+            pause = LOOK;
+            continue;
+        }
+        pause = match round(&core).await {
+            Ok(Some(next)) => (next - core.clock.now()).to_std().unwrap_or_default().min(LOOK),
+            Ok(None) => LOOK,
+            Err(error) => {
+                tracing::warn!(%error, "schedules could not be looked at");
+                LOOK
+            }
+        };
+    }
+}
+
+/// Does all that is due now; when the next time is.
+pub async fn round(core: &Core) -> Result<Option<DateTime<Utc>>> {
+    fire_due(core).await?;
+    for _ in 0..MOST_PAGES {
+        if settle::page(core, core.clock.now()).await? < settle::PAGE {
+            break;
+        }
+    }
+    release::clear(core, core.clock.now()).await?;
+    // What was just in the way may be over.
+    settle::page(core, core.clock.now()).await?;
+    for _ in 0..MOST_PAGES {
+        let now = core.clock.now();
+        if release::page(core, now).await? < release::PAGE {
+            break;
+        }
+    }
+    nearest(core).await
+}
+
+async fn fire_due(core: &Core) -> Result<()> {
+    let mut skip = 0;
+    for _ in 0..MOST_PAGES {
+        let looked = fire::page(core, core.clock.now(), skip).await?;
+        if looked < fire::PAGE && skip == 0 {
+            break;
+        }
+        let pages = if looked < fire::PAGE { 0 } else { core.ids.below(SPREAD) };
+        skip = usize::try_from(pages).unwrap_or(0) * fire::PAGE;
+    }
+    Ok(())
+}
+
+async fn nearest(core: &Core) -> Result<Option<DateTime<Utc>>> {
+    let sql = "SELECT next_fire_at FROM scheduled_task WHERE next_fire_at IS NOT NULL ORDER BY next_fire_at LIMIT 1";
+    let rows = core.db.system(Reason::Engine).query(sql, Vec::new()).await?;
+    Ok(rows.first().map(|row| row.try_get("", "next_fire_at")).transpose()?)
+}
