@@ -22,6 +22,10 @@ const ENDED_RUNS: &str = "SELECT r.id FROM task_run r WHERE tenant_id = $1 AND i
      AND NOT EXISTS (SELECT 1 FROM task_run c WHERE c.tenant_id = r.tenant_id AND c.parent_run_id = r.id)";
 const ENDED_SESSIONS: &str = "SELECT id FROM session WHERE tenant_id = $1 AND id < $3 \
      AND (revoked_at < $2 OR expires_at < $2)";
+/// Times of schedules that started no run, as old as ended runs may be.
+const OLD_UNFIRED: &str = "DELETE FROM schedule_fire WHERE tenant_id = $1 AND id IN \
+     (SELECT f.id FROM schedule_fire f WHERE f.tenant_id = $1 AND f.id < $3 AND f.run_id IS NULL \
+     AND f.settled_at < $2 LIMIT 500)";
 /// The audit log goes from its beginning, without gaps.
 const OLD_AUDIT: &str = "SELECT number FROM audit_log WHERE tenant_id = $1 AND id < $3 AND created_at < $2";
 
@@ -93,7 +97,8 @@ async fn runs(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
     ] {
         of(tx, sql, &ids).await?;
     }
-    Ok(ids.len())
+    let unfired = tx.execute(OLD_UNFIRED, bounds(before)).await?;
+    Ok(ids.len().max(usize::try_from(unfired).unwrap_or(BATCH)))
 }
 
 async fn sessions(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {

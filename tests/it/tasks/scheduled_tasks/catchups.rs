@@ -36,7 +36,7 @@ on_both! {
         assert!(stage.fires(&all).await.iter().all(|fire| fire["kind"] == "CATCHUP"));
     }
 
-    /// A day of seconds: few records, and none of the times is left out.
+    // A day of seconds: few records, and none of the times is left out.
     async fn many_missed_times_share_a_record(app: App) {
         let stage = Stage::of(&app).await;
         let more = json!({ "recurrence": { "cron": "* * * * * *" }, "catchup": "NONE", "overlap": "SKIP" });
