@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use service::backup::quarantine;
 
 use super::{Stage, seconds, time};
-use crate::support::{App, eventually};
+use crate::support::eventually;
 
 on_both! {
     manual;

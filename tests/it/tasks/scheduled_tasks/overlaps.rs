@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Stage, seconds};
-use crate::support::{App, eventually};
+use crate::support::eventually;
 
 on_both! {
     manual;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Stage, seconds, time};
-use crate::support::{App, eventually};
+use crate::support::eventually;
 
 on_both! {
     manual;
