@@ -80,7 +80,7 @@ async fn killed_nodes(backend: Backend, nodes: usize, kills: usize) {
     let home = Home {
         folder: folder.path().to_owned(),
         database: database::fresh(backend, folder.path()).await,
-        private_hosts: String::new(),
+        private_hosts: "127.0.0.1".to_owned(),
         lease_seconds: 5,
         concurrency: 4,
     };
