@@ -6,6 +6,7 @@ mod audit;
 mod closed_loop;
 mod database;
 mod fairness;
+mod herd;
 mod http;
 mod limits;
 mod measure;
@@ -96,6 +97,7 @@ async fn main() -> Result<()> {
         stages.reads().await?;
         stages.audit().await?;
         stages.fairness().await?;
+        stages.herd().await?;
         databases.close().await?;
     }
     report.load_average[1] = process::load_average();

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::audit::AuditFigure;
+use crate::herd::HerdFigure;
 use crate::database::Kind;
 use crate::fairness::FairnessFigure;
 use crate::limits::Limit;
@@ -25,6 +26,7 @@ pub struct Report {
     pub figures: Vec<Figure>,
     pub audit: Vec<AuditFigure>,
     pub fairness: Vec<FairnessFigure>,
+    pub herd: Vec<HerdFigure>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +108,12 @@ impl Report {
             println!("\naudit-verify, {database:?}: {rows} rows, {middle:.0} rows/s");
         }
         self.fairness.iter().for_each(FairnessFigure::print);
+        for HerdFigure { database, schedules, recorded_ms, idle_p99_ms, herd_p99_ms } in &self.herd {
+            println!(
+                "\nherd, {database:?}: {schedules} schedules due at once, all recorded after {recorded_ms:.0} ms; \
+                 p99 of other requests {idle_p99_ms:.1} ms before, {herd_p99_ms:.1} ms meanwhile"
+            );
+        }
         println!("\nrelease binary: {:.1} MiB; load average: {:?}", self.binary_mib, self.load_average);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::audit::{self, AuditFigure};
+use crate::herd;
 use crate::database::Databases;
 use crate::fairness;
 use crate::limits::{Limit, Limits};
@@ -19,6 +20,8 @@ use crate::server::{Server, Tenant};
 const IDLE: Duration = Duration::from_secs(5);
 
 const AUDIT: &str = "audit-verify";
+const HERD: &str = "herd";
+const SCHEDULES: usize = 10_000;
 const AUDIT_ROWS: u32 = 200_000;
 const FAIRNESS: &str = "fairness";
 
@@ -116,6 +119,19 @@ impl Stages<'_> {
         let server = self.start(&url).await?;
         let figure = fairness::measure(self.databases.kind, &server, self.settings.backlog).await?;
         self.report.fairness.push(figure);
+        server.stop()
+    }
+
+    /// Schedules that are due at one instant.
+    pub async fn herd(&mut self) -> Result<()> {
+        if !self.settings.only.is_empty() && !self.settings.only.iter().any(|name| name == HERD) {
+            return Ok(());
+        }
+        let url = self.databases.fresh().await?;
+        let server = self.start(&url).await?;
+        let tenant = Tenant::create(server.address).await?;
+        let figure = herd::measure(&server, &tenant, SCHEDULES, self.databases.kind).await?;
+        self.report.herd.push(figure);
         server.stop()
     }
 

@@ -27,6 +27,8 @@ use crate::templates::{Context, Template};
 
 /// Schedules of one transaction. On SQLite nobody else writes meanwhile.
 pub(super) const PAGE: usize = 128;
+/// Fires of one transaction, beside those of its last schedule.
+const MOST_FIRES: usize = 500;
 
 const DUE: &str = "SELECT * FROM scheduled_task WHERE next_fire_at IS NOT NULL AND next_fire_at <= $1 \
      ORDER BY next_fire_at LIMIT $2 OFFSET $3";
@@ -51,13 +53,25 @@ pub async fn page(core: &Core, now: DateTime<Utc>, skip: usize) -> Result<usize>
     }
     let keys: Vec<Key> = rows.iter().filter(|row| row.overlap != Overlap::Allow).map(key).collect();
     let open = overlap::look(&system, &keys).await?;
-    let looked = rows.len();
     let mut launch = Launch::default();
-    let mut tasks = Vec::with_capacity(looked);
+    let mut tasks: Vec<Task> = Vec::with_capacity(rows.len());
+    let mut fires = 0;
     for row in rows {
+        if fires >= MOST_FIRES {
+            break;
+        }
         let open = open.get(&key(&row)).copied().unwrap_or_default();
-        tasks.push(task(core, &mut launch, row, open, now).await?);
+        let id = row.id;
+        match task(core, &mut launch, row, open, now).await {
+            Ok(task) => {
+                fires += task.fires.len();
+                tasks.push(task);
+            }
+            // It is looked at again, and keeps no other waiting.
+            Err(error) => tracing::warn!(%error, schedule.id = %id, "a schedule could not be fired"),
+        }
     }
+    let looked = tasks.len();
     commit(core, launch, tasks, now).await?;
     Ok(looked)
 }
