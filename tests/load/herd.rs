@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 use service::clock::Clock;
@@ -14,7 +13,6 @@ use crate::database::Kind;
 use crate::http::{Connection, Request};
 use crate::server::{Server, Tenant};
 
-const CONNECTIONS: usize = 16;
 /// How long after the start of their creation they are due.
 const AHEAD: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_secs(5);
@@ -37,8 +35,7 @@ pub struct HerdFigure {
 pub async fn measure(server: &Server, tenant: &Tenant, schedules: usize, kind: Kind) -> Result<HerdFigure> {
     let clock = Clock::system();
     let due = clock.after(AHEAD);
-    let some = |part: usize| create(server, tenant, due, (part..schedules).step_by(CONNECTIONS).collect());
-    try_join_all((0..CONNECTIONS).map(some)).await?;
+    create(server, tenant, due, schedules).await?;
     let left = (due - clock.now()).to_std()?;
     if left < IDLE {
         return Err("the schedules were not created in time".into());
@@ -64,9 +61,9 @@ pub async fn measure(server: &Server, tenant: &Tenant, schedules: usize, kind: K
     })
 }
 
-async fn create(server: &Server, tenant: &Tenant, due: DateTime<Utc>, numbers: Vec<usize>) -> Result<()> {
+async fn create(server: &Server, tenant: &Tenant, due: DateTime<Utc>, count: usize) -> Result<()> {
     let mut connection = Connection::open(server.address).await?;
-    for number in numbers {
+    for number in 0..count {
         let body = json!({ "name": format!("herd {number}"), "definitionId": tenant.tool_definition,
             "scheduleType": "ONE_TIME", "runAt": due, "input": {} });
         let request = Request::new("POST", "/v1/scheduled-tasks", &tenant.credential, Some(&body));

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::audit::AuditFigure;
-use crate::herd::HerdFigure;
 use crate::database::Kind;
 use crate::fairness::FairnessFigure;
+use crate::herd::HerdFigure;
 use crate::limits::Limit;
 use crate::measure::Measured;
 

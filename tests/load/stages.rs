@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::audit::{self, AuditFigure};
-use crate::herd;
 use crate::database::Databases;
 use crate::fairness;
+use crate::herd;
 use crate::limits::{Limit, Limits};
 use crate::measure::{Watched, measure};
 use crate::process;
