@@ -32,6 +32,7 @@ mod m20261127_000040_run_keys;
 mod m20261127_000041_suspects;
 mod m20261127_000042_bulk_actions;
 mod m20261127_000020_schedules;
+mod m20261127_000050_run_waits;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000041_suspects::Migration),
             Box::new(m20261127_000042_bulk_actions::Migration),
             Box::new(m20261127_000020_schedules::Migration),
+            Box::new(m20261127_000050_run_waits::Migration),
         ]
     }
 }

@@ -78,6 +78,8 @@ pub const CODES: &[CodeRow] = &[
     row("invalid_transition", 409, "The resource's status does not allow it."),
     row("already_exists", 409, "Another resource with these values exists."),
     row("in_use", 409, "Others refer to the resource, or what it refers to is gone."),
+    row("not_waiting", 409, "The run does not wait for an answer."),
+    row("already_answered", 409, "The question is answered, expired or cancelled."),
     row("not_retryable", 409, "The run's finished steps decide its failure: replay it instead."),
     row("still_member", 409, "The person belongs to the tenant: their data cannot be erased yet."),
     row("owned_by_definition", 409, "The schedule is the trigger of a definition: change it there."),

@@ -9,5 +9,6 @@ pub mod run_event;
 pub mod run_step;
 pub mod schedule_fire;
 pub mod scheduled_task;
+pub mod run_wait;
 pub mod task_definition;
 pub mod task_run;

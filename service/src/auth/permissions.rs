@@ -128,6 +128,7 @@ permissions! {
         Write "write" Operator "Create and replay runs."
         Cancel "cancel" Operator "Cancel runs."
         Retry "retry" Operator "Retry failed runs."
+        Answer "answer" Operator "Answer the questions of runs."
     }
     bulk_actions "bulk-actions" {
         Read "read" Viewer "List and read bulk actions and their results."
@@ -160,7 +161,7 @@ permissions! {
 }
 
 /// What a key that is limited to some agents may hold: to see and run them, not to make or change any.
-const OF_AGENTS: [&str; 9] = [
+const OF_AGENTS: [&str; 10] = [
     "agents:read",
     "agents:operate",
     "task-definitions:read",
@@ -168,6 +169,7 @@ const OF_AGENTS: [&str; 9] = [
     "task-runs:write",
     "task-runs:cancel",
     "task-runs:retry",
+    "task-runs:answer",
     "approvals:read",
     "approvals:decide",
 ];

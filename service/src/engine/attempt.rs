@@ -11,8 +11,9 @@ use chrono::{DateTime, Utc};
 use entity::money::Nanos;
 use entity::tasks::approval::{ApprovalKind, OnExpire};
 use entity::tasks::run_step::{StepKind, StepStatus};
+use entity::tasks::run_wait::{WaitExpiry, WaitKind};
 use entity::tasks::task_run::RunReason;
-use entity::tasks::{run_step, task_run};
+use entity::tasks::{run_step, run_wait, task_run};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -42,6 +43,9 @@ pub trait Attempt: Send + Sync {
 
     /// The decided approvals of this run, for tool calls that had to be asked for.
     async fn decisions(&self) -> Result<Vec<entity::tasks::approval::Model>>;
+
+    /// What this run waited for beside approvals, in the order in which the waits were registered.
+    async fn waits(&self) -> Result<Vec<run_wait::Model>>;
 
     /// Makes steps and events durable in one commit, shared with other runs' commits.
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost>;
@@ -135,6 +139,11 @@ pub enum Outcome {
         questions: Vec<Question>,
         progress: Progress,
     },
+    /// Waits for an answer, an event or a time, in the same way.
+    Waits {
+        waits: Vec<Wait>,
+        progress: Progress,
+    },
     Cancelled {
         progress: Progress,
     },
@@ -189,4 +198,19 @@ pub struct Question {
     pub proposal: Value,
     pub on_expire: OnExpire,
     pub expires_in: Duration,
+}
+
+/// Something else that has to happen before the run goes on.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    pub kind: WaitKind,
+    /// The number of the step whose call waits; its intent is written with the wait.
+    pub step: i32,
+    /// What an event or a hook names to satisfy it.
+    pub key: Option<String>,
+    /// What people are asked, and what their answer has to fit.
+    pub request: Value,
+    pub on_expire: WaitExpiry,
+    /// For a timer its time; for the others, until when they may be satisfied.
+    pub until: DateTime<Utc>,
 }

@@ -5,10 +5,10 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use entity::governance::idempotency_record;
-use entity::tasks::{approval, task_run};
+use entity::tasks::{approval, run_wait, task_run};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DbErr, EntityTrait as _, FromQueryResult as _,
-    IntoActiveModel as _, QueryFilter as _,
+    ActiveModelTrait, ColumnTrait as _, DbErr, EntityTrait, FromQueryResult as _, IntoActiveModel, ModelTrait,
+    QueryFilter as _,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -45,9 +45,16 @@ struct Create {
 
 struct Write {
     write: HeldWrite,
-    questions: Vec<approval::Model>,
+    awaited: Awaited,
     bytes: usize,
     reply: oneshot::Sender<Result<Written, LeaseLost>>,
+}
+
+/// What a run waits for, registered in the commit that makes it wait.
+#[derive(Clone, Debug, Default)]
+pub struct Awaited {
+    pub questions: Vec<approval::Model>,
+    pub waits: Vec<run_wait::Model>,
 }
 
 /// What became of a run to be created.
@@ -122,7 +129,7 @@ impl Committer {
     pub async fn write(
         &self,
         write: HeldWrite,
-        questions: Vec<approval::Model>,
+        awaited: Awaited,
     ) -> Result<Written, LeaseLost> {
         let steps = write
             .progress
@@ -133,7 +140,7 @@ impl Committer {
         let bytes = steps.sum::<usize>() + output + 1024;
         let lane = self.lane(write.run).ok_or(LeaseLost)?;
         let (reply, answer) = oneshot::channel();
-        let command = Command::Write(Box::new(Write { write, questions, bytes, reply }));
+        let command = Command::Write(Box::new(Write { write, awaited, bytes, reply }));
         lane.send(command).await.map_err(|_| LeaseLost)?;
         answer.await.map_err(|_| LeaseLost)?
     }
@@ -246,7 +253,7 @@ impl Worker {
             let runs: Vec<NewRun> = creates.iter().map(|create| create.new.clone()).collect();
             done.created = transitions::create(&tx, &runs).await?;
             let records = creates.iter().filter(|create| done.created.contains_key(&create.new.run.id));
-            insert(&tx, records.filter_map(|create| create.record.clone())).await?;
+            insert_all(&tx, records.filter_map(|create| create.record.clone())).await?;
         }
         if !writes.is_empty() {
             let held: Vec<HeldWrite> = writes.iter().map(|write| write.write.clone()).collect();
@@ -254,8 +261,9 @@ impl Worker {
             // A run that was cancelled meanwhile waits for nothing.
             let waits =
                 |run| done.written.get(run).is_some_and(|run| run.status == task_run::RunStatus::Waiting);
-            let asked = writes.iter().filter(|write| waits(&write.write.run));
-            insert_questions(&tx, asked.flat_map(|write| write.questions.clone())).await?;
+            let awaited: Vec<_> = writes.iter().filter(|write| waits(&write.write.run)).collect();
+            insert_all(&tx, awaited.iter().flat_map(|write| write.awaited.questions.clone())).await?;
+            insert_all(&tx, awaited.iter().flat_map(|write| write.awaited.waits.clone())).await?;
         }
         tx.commit().await.map_err(Failure::Doubt)?;
         Ok(done)
@@ -386,24 +394,14 @@ fn repeats_a_key(creates: &[Create], cause: &DbErr) -> bool {
     creates.iter().any(|create| create.record.is_some()) && violation(cause) == Some(Violation::Unique)
 }
 
-pub(super) async fn insert(
-    tx: &SystemTx,
-    records: impl Iterator<Item = idempotency_record::Model>,
-) -> Result<(), DbErr> {
-    let records: Vec<_> = records.map(|record| record.into_active_model().reset_all()).collect();
-    if !records.is_empty() {
-        idempotency_record::Entity::insert_many(records).exec(tx.connection()).await?;
-    }
-    Ok(())
-}
-
-async fn insert_questions(
-    tx: &SystemTx,
-    questions: impl Iterator<Item = approval::Model>,
-) -> Result<(), DbErr> {
-    let questions: Vec<_> = questions.map(|question| question.into_active_model().reset_all()).collect();
-    if !questions.is_empty() {
-        approval::Entity::insert_many(questions).exec(tx.connection()).await?;
+pub(super) async fn insert_all<M>(tx: &SystemTx, rows: impl Iterator<Item = M>) -> Result<(), DbErr>
+where
+    M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+    <M::Entity as EntityTrait>::ActiveModel: ActiveModelTrait<Entity = M::Entity> + Send,
+{
+    let rows: Vec<_> = rows.map(|row| row.into_active_model().reset_all()).collect();
+    if !rows.is_empty() {
+        <M::Entity as EntityTrait>::insert_many(rows).exec_without_returning(tx.connection()).await?;
     }
     Ok(())
 }

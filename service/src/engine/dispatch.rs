@@ -15,7 +15,7 @@ use super::claim::Claim;
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
 use super::turns::Turns;
-use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, transitions};
+use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, timers, transitions};
 use crate::auth::signing;
 use crate::core::Core;
 use crate::db::Reason;
@@ -67,6 +67,7 @@ impl Engine {
             tokio::spawn(enforce(core.clone(), stop.clone())),
             tokio::spawn(foreign_stops(core.clone(), stop.clone())),
             tokio::spawn(sweeps(core.clone(), stop.clone())),
+            tokio::spawn(timers::run(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
             tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
             tokio::spawn(scheduled_tasks::run(core.clone(), stop.clone())),

@@ -35,7 +35,12 @@ pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, e
         Some(ending) => {
             let mut write = attempt.held(ending.progress);
             write.change = Some(ending.change);
-            engine.committer().write(write, ending.questions).await.ok()
+            let waits = !ending.awaited.waits.is_empty();
+            let written = engine.committer().write(write, ending.awaited).await.ok();
+            if waits {
+                engine.0.due.notify_one();
+            }
+            written
         }
         None => None,
     };

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::approval::{ApprovalStatus, Model as Approval};
+use entity::tasks::run_wait::{self, WaitKind, WaitStatus};
 use entity::tasks::task_run::{self, RunReason, RunStatus};
 use serde_json::{Value, json};
 
 use super::policy::RunPolicy;
 use super::transitions::{Change, order_key};
-use super::{Event, Outcome, Progress, Question, RunError};
+use super::{Awaited, Event, Outcome, Progress, Question, RunError, Wait};
 use crate::db::rows::storable;
 use crate::ids::Ids;
 
@@ -15,12 +16,16 @@ use crate::ids::Ids;
 pub struct Ending {
     pub progress: Progress,
     pub change: Change,
-    pub questions: Vec<Approval>,
+    pub awaited: Awaited,
 }
+
+/// A run that waits is looked at again so long after all that it waits for is over: what ends a wait resumes it,
+/// and this is for a wait that is gone.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 /// `None` when the lease is lost: then nothing may be written.
 pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: &Ids) -> Option<Ending> {
-    let ending = |progress, change| Some(Ending { progress, change, questions: Vec::new() });
+    let ending = |progress, change| Some(Ending { progress, change, awaited: Awaited::default() });
     let to =
         |status, reason| Change { to: Some((status, reason)), event_data: json!({}), ..Change::default() };
     match outcome {
@@ -47,10 +52,21 @@ pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: 
                 data: json!({ "approvalId": question.id, "step": question.step_number, "kind": question.kind,
                     "expiresAt": question.expires_at }),
             }));
-            // The approval expires first, and its expiry resumes the run; this is for one that is gone.
-            let wait_until = wait_until.map(|until| until + TimeDelta::minutes(1));
+            let wait_until = wait_until.map(|until| until + LOOK_AGAIN);
             let change = Change { wait_until, ..to(RunStatus::Waiting, reason) };
-            Some(Ending { progress, change, questions })
+            Some(Ending { progress, change, awaited: Awaited { questions, ..Awaited::default() } })
+        }
+        Outcome::Waits { waits, mut progress } => {
+            let reason = waits.first().map_or(RunReason::Timer, |wait| reason_of(wait.kind));
+            let waits: Vec<_> = waits.into_iter().map(|wait| registered(run, wait, now, ids)).collect();
+            let wait_until = waits.iter().map(|wait| wait.expires_at + LOOK_AGAIN).max();
+            progress.events.extend(waits.iter().map(|wait| Event {
+                kind: "wait.registered",
+                data: json!({ "waitId": wait.id, "step": wait.step_number, "kind": wait.kind, "key": wait.key,
+                    "expiresAt": wait.expires_at }),
+            }));
+            let change = Change { wait_until, ..to(RunStatus::Waiting, reason) };
+            Some(Ending { progress, change, awaited: Awaited { waits, ..Awaited::default() } })
         }
     }
 }
@@ -103,6 +119,36 @@ fn approval(run: &task_run::Model, question: Question, now: DateTime<Utc>, ids: 
         decided_by: None,
         decided_at: None,
         told_at: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn reason_of(kind: WaitKind) -> RunReason {
+    match kind {
+        WaitKind::UserInput => RunReason::UserInput,
+        WaitKind::ExternalEvent => RunReason::ExternalEvent,
+        WaitKind::Timer => RunReason::Timer,
+    }
+}
+
+fn registered(run: &task_run::Model, wait: Wait, now: DateTime<Utc>, ids: &Ids) -> run_wait::Model {
+    let Wait { kind, step, key, request, on_expire, until } = wait;
+    run_wait::Model {
+        tenant_id: run.tenant_id,
+        id: ids.next(),
+        workspace_id: run.workspace_id,
+        run_id: run.id,
+        step_number: step,
+        kind,
+        status: WaitStatus::Open,
+        key,
+        request: storable(request),
+        answer: None,
+        on_expire,
+        expires_at: until,
+        answered_by: None,
+        answered_at: None,
         created_at: now,
         updated_at: now,
     }

@@ -30,7 +30,7 @@ impl Engine {
                 return why_not(&db, &new).await;
             }
         };
-        insert(&tx, record.into_iter()).await.map_err(|cause| match violation(&cause) {
+        insert_all(&tx, record.into_iter()).await.map_err(|cause| match violation(&cause) {
             Some(Violation::Unique) => Error::conflict(
                 "idempotency_in_flight",
                 "A request with this Idempotency-Key is being executed.",

@@ -4,13 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use entity::tasks::{approval, run_step, task_run};
+use entity::tasks::{approval, run_step, run_wait, task_run};
 use sea_orm::{ColumnTrait as _, Order};
 use serde_json::json;
 
 use super::leases::Lease;
 use super::transitions::HeldWrite;
-use super::{Attempt, Event, LeaseLost, Progress, Stop};
+use super::{Attempt, Awaited, Event, LeaseLost, Progress, Stop};
 use crate::core::Core;
 use crate::error::Result;
 
@@ -104,12 +104,18 @@ impl Attempt for LeasedAttempt {
         decided.order_by(approval::Column::Id, Order::Asc).all().await
     }
 
+    async fn waits(&self) -> Result<Vec<run_wait::Model>> {
+        let db = self.core.db.tenant(self.run.tenant_id);
+        let waits = db.find::<run_wait::Entity>().filter(run_wait::Column::RunId.eq(self.run.id));
+        waits.order_by(run_wait::Column::Id, Order::Asc).all().await
+    }
+
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost> {
         if self.stopped() == Some(Stop::LeaseLost) {
             return Err(LeaseLost);
         }
         let (engine, leases) = (&self.core.engine, self.core.engine.leases());
-        let written = engine.committer().write(self.held(progress), Vec::new()).await;
+        let written = engine.committer().write(self.held(progress), Awaited::default()).await;
         match written {
             Ok(_) => leases.progressed(&self.lease, self.core.clock.now()),
             Err(LeaseLost) => leases.stop(self.run.id, Stop::LeaseLost),

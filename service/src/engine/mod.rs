@@ -16,6 +16,7 @@ mod leases;
 mod node;
 pub mod policy;
 mod sweep;
+mod timers;
 pub mod transitions;
 mod turns;
 mod watch;
@@ -33,6 +34,11 @@ use uuid::Uuid;
 pub use admission::{Admission, Place, RunUsage};
 pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
 pub use commit::{Committer, Created};
+pub use admission::{Admission, RunUsage};
+pub use attempt::{
+    Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop, Wait,
+};
+pub use commit::{Awaited, Committer, Created};
 pub use dispatch::Running;
 pub use leases::Leases;
 pub use watch::{Seen, Subscription};
@@ -84,6 +90,8 @@ struct Inner {
     slots: Arc<Semaphore>,
     /// Wakes the dispatcher: something may be claimable, or a slot is free.
     wake: Notify,
+    /// A wait was registered here, which may be over before all others.
+    due: Notify,
     /// Runs may be queued that this node did not claim: nothing is born running before them.
     backlog: AtomicBool,
     /// Due runs wait for others of their agent to end: the end of a run is a reason to claim.
@@ -123,6 +131,7 @@ impl Engine {
             leases: Leases::default(),
             watch,
             wake: Notify::new(),
+            due: Notify::new(),
             backlog: AtomicBool::new(true),
             limited: AtomicBool::new(false),
             claiming: AtomicBool::new(false),

@@ -2,22 +2,19 @@
 //! statement, so any number of sweepers do it once.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::approval::{self, ApprovalStatus, OnExpire};
 use entity::tasks::task_run;
-use sea_orm::{DbErr, FromQueryResult as _};
-use serde_json::json;
+use sea_orm::DbErr;
 
-use super::transitions;
+use super::{timers, transitions};
 use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::governance::{privacy_requests, tenant_erasures, tenant_retention};
 use crate::notifications::notifications;
 
 /// An executor that was told to cancel and did not agree by then is overruled.
 const CANCEL_PATIENCE: TimeDelta = TimeDelta::seconds(30);
-const MOST_APPROVALS: i64 = 500;
 /// Batches of one look in one sweep.
 const MOST_BATCHES: usize = 100;
 /// Answers kept for `Idempotency-Key`, past their time.
@@ -32,7 +29,7 @@ pub async fn sweep(core: &Core) -> Result<()> {
         return Ok(());
     }
     let now = core.clock.now();
-    expire_approvals(core, now).await?;
+    timers::expire(core).await?;
     for look in [Look::Leases, Look::Cancels, Look::Queue, Look::Waits] {
         for _ in 0..MOST_BATCHES {
             let tx = core.db.system(Reason::Engine).begin().await?;
@@ -114,35 +111,4 @@ pub async fn sync_clock(core: &Core) -> Result<()> {
         core.clock.sync(row.try_get("", "now")?);
     }
     Ok(())
-}
-
-/// PENDING approvals past their time are decided by their `onExpire`, and their runs go on.
-async fn expire_approvals(core: &Core, now: DateTime<Utc>) -> Result<()> {
-    let tx = core.db.system(Reason::Engine).begin().await?;
-    let sql = format!(
-        "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM approval \
-         WHERE status = 'PENDING' AND expires_at <= $1 LIMIT {MOST_APPROVALS}{}) \
-         UPDATE approval SET status = 'EXPIRED', decided_at = $1, decided_by = 'system', updated_at = $1 \
-         WHERE status = 'PENDING' AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
-        tx.dialect().skip_locked()
-    );
-    let mut resumed = Vec::new();
-    for row in tx.query(&sql, vec![now.into()]).await? {
-        let asked = approval::Model::from_query_result(&row, "")?;
-        debug_assert_eq!(asked.status, ApprovalStatus::Expired);
-        let effect = match asked.on_expire {
-            OnExpire::Approve => "APPROVE",
-            OnExpire::Reject => "REJECT",
-            OnExpire::Fail => "FAIL",
-        };
-        let data = json!({ "approvalId": asked.id, "decision": effect, "by": "system", "expired": true });
-        if transitions::satisfy_if_answered(&tx, asked.tenant_id, asked.run_id, data, now).await? {
-            resumed.push(asked.run_id);
-        }
-    }
-    tx.commit().await?;
-    for run in resumed {
-        core.engine.announce(run, task_run::RunStatus::Pending);
-    }
-    Ok::<(), Error>(())
 }

@@ -194,6 +194,18 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("metadata", Content),
         ],
     ),
+    (
+        "run_wait",
+        &[
+            ("kind", Nothing),
+            ("status", Nothing),
+            ("key", Content),
+            ("request", Content),
+            ("answer", Content),
+            ("on_expire", Nothing),
+            ("answered_by", Pseudonym),
+        ],
+    ),
     ("session", &[("device", Personal), ("ip", Personal)]),
     ("signing_key", &[("kid", Nothing)]),
     (

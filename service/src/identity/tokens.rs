@@ -1,5 +1,5 @@
 //! Short-lived tokens for front-ends, narrower than the credential that makes them: one run, to follow it
-//! and perhaps to cancel it.
+//! and perhaps to cancel it or to answer its questions.
 //!
 //! Invariant: a token dies with the credential that made it, and makes no other one. It is not stored.
 
@@ -20,7 +20,7 @@ use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
 
 /// What a token may be given.
-const SCOPES: [&str; 2] = ["task-runs:read", "task-runs:cancel"];
+const SCOPES: [&str; 3] = ["task-runs:read", "task-runs:cancel", "task-runs:answer"];
 const DEFAULT_SECONDS: i64 = 300;
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
@@ -28,11 +28,11 @@ const DEFAULT_SECONDS: i64 = 300;
 pub struct CreateToken {
     /// The run that the token is for; any other is as if it were missing.
     pub run_id: Uuid,
-    /// `task-runs:read` to read the run, its steps and its events, `task-runs:cancel` to cancel it; those that
-    /// you have yourself.
+    /// `task-runs:read` to read the run, its steps and its events, `task-runs:cancel` to cancel it,
+    /// `task-runs:answer` to answer its questions; those that you have yourself.
     #[serde(default = "read_only")]
-    #[validate(length(min = 1, max = 2))]
-    #[schema(min_items = 1, max_items = 2, default = json!(["task-runs:read"]), example = json!(["task-runs:read"]))]
+    #[validate(length(min = 1, max = 3))]
+    #[schema(min_items = 1, max_items = 3, default = json!(["task-runs:read"]), example = json!(["task-runs:read"]))]
     pub scopes: Vec<String>,
     /// For how long it works; no longer than the key that makes it.
     #[serde(default)]
@@ -112,7 +112,7 @@ fn parent(ctx: &Ctx) -> Result<(Parent, Uuid)> {
 fn check_scopes(ctx: &Ctx, scopes: &[String]) -> Result<()> {
     let others = scopes.iter().enumerate().filter(|(_, scope)| !SCOPES.contains(&scope.as_str()));
     let error = |(index, _)| {
-        let message = format!("A client token is for {}.", SCOPES.join(" and "));
+        let message = format!("A client token is for {}.", SCOPES.join(", "));
         FieldError::new(format!("/scopes/{index}"), "not_for_tokens", message)
     };
     let errors: Vec<_> = others.map(error).collect();

@@ -104,7 +104,7 @@ pub(super) async fn make(
 pub(super) fn intent(tool: &Tool, call: &Call) -> Step {
     Step {
         number: call.number,
-        kind: StepKind::Tool,
+        kind: if tool.config.is_wait() { StepKind::Wait } else { StepKind::Tool },
         status: StepStatus::Started,
         turn: call.turn,
         name: tool.row.name.clone(),

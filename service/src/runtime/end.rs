@@ -4,7 +4,7 @@
 use entity::tasks::task_run::RunReason;
 use serde_json::Value;
 
-use crate::engine::{LeaseLost, Outcome, Progress, Question, RunError, Stop};
+use crate::engine::{LeaseLost, Outcome, Progress, Question, RunError, Stop, Wait};
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(super) enum End {
     Completed { reason: RunReason, output: Value },
     Failed(RunError),
     Asked { reason: RunReason, questions: Vec<Question> },
+    Waits { waits: Vec<Wait> },
     Cancelled,
     Released,
     LeaseLost,
@@ -38,6 +39,7 @@ impl End {
             Self::Completed { reason, output } => Outcome::Completed { reason, output, progress },
             Self::Failed(error) => Outcome::Failed { error, progress },
             Self::Asked { reason, questions } => Outcome::Asked { reason, questions, progress },
+            Self::Waits { waits } => Outcome::Waits { waits, progress },
             Self::Cancelled => Outcome::Cancelled { progress },
             Self::Released => Outcome::Released { progress },
             Self::LeaseLost => Outcome::LeaseLost,

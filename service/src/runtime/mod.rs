@@ -11,5 +11,6 @@ mod race;
 mod testing;
 pub mod tool_run;
 pub mod tools;
+mod waiting;
 
 pub use executor::{Runtime, ToolCache};

@@ -9,6 +9,7 @@ use entity::agents::tool::{self, SideEffect, ToolType};
 use entity::money::Nanos;
 use entity::tasks::approval::{self, ApprovalStatus};
 use entity::tasks::run_step::{self, StepStatus};
+use entity::tasks::run_wait::{self, WaitStatus};
 use entity::tasks::task_run::{self, RunReason, RunStatus};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -19,7 +20,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, World};
 use crate::db::DatabaseConfig;
-use crate::engine::{Attempt, EngineSettings, Event, LeaseLost, Outcome, Progress, Question, Step, Stop};
+use crate::engine::{
+    Attempt, EngineSettings, Event, LeaseLost, Outcome, Progress, Question, Step, Stop, Wait,
+};
 use crate::error::Result;
 use crate::ids::Ids;
 
@@ -82,6 +85,8 @@ pub(crate) struct State {
     pub commits: usize,
     pub journal_reads: usize,
     pub questions: Vec<Question>,
+    pub open: Vec<Wait>,
+    pub waits: Vec<run_wait::Model>,
 }
 
 impl FakeAttempt {
@@ -131,6 +136,15 @@ impl FakeAttempt {
         }
     }
 
+    /// Ends every open wait.
+    pub fn settle(&self, status: WaitStatus, answer: Option<Value>) {
+        let mut state = self.state();
+        for wait in std::mem::take(&mut state.open) {
+            let settled = settled(&self.run, wait, status, answer.clone());
+            state.waits.push(settled);
+        }
+    }
+
     /// Stores what an outcome carries, as the engine would.
     pub fn end(&self, outcome: &Outcome) {
         let progress = match outcome {
@@ -140,6 +154,10 @@ impl FakeAttempt {
             | Outcome::Released { progress } => progress,
             Outcome::Asked { progress, questions, .. } => {
                 self.state().questions = questions.clone();
+                progress
+            }
+            Outcome::Waits { progress, waits } => {
+                self.state().open = waits.clone();
                 progress
             }
             Outcome::LeaseLost => return,
@@ -205,6 +223,10 @@ impl Attempt for FakeAttempt {
 
     async fn decisions(&self) -> Result<Vec<approval::Model>> {
         Ok(self.state().decisions.clone())
+    }
+
+    async fn waits(&self) -> Result<Vec<run_wait::Model>> {
+        Ok(self.state().waits.clone())
     }
 
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost> {
@@ -282,6 +304,27 @@ fn decided(
         decided_by: None,
         decided_at: None,
         told_at: None,
+        created_at: run.created_at,
+        updated_at: run.created_at,
+    }
+}
+
+fn settled(run: &task_run::Model, wait: Wait, status: WaitStatus, answer: Option<Value>) -> run_wait::Model {
+    run_wait::Model {
+        tenant_id: run.tenant_id,
+        id: Uuid::nil(),
+        workspace_id: run.workspace_id,
+        run_id: run.id,
+        step_number: wait.step,
+        kind: wait.kind,
+        status,
+        key: wait.key,
+        request: wait.request,
+        answer,
+        on_expire: wait.on_expire,
+        expires_at: wait.until,
+        answered_by: None,
+        answered_at: None,
         created_at: run.created_at,
         updated_at: run.created_at,
     }

@@ -13,13 +13,14 @@ use entity::tasks::run_step::{self, StepKind, StepStatus};
 use entity::tasks::task_run::RunReason;
 use serde_json::{Value, json};
 
-use super::call::{self, Call, Tool};
+use super::call::{self, Call, Done, Tool};
 use super::decision::{self, Answer};
 use super::end::{End, Flow};
+use super::waiting::{self, Settled};
 use crate::engine::policy::RunPolicy;
 use crate::engine::{Attempt, Outcome, Progress, RunError, Step};
-use crate::error::Result;
-use crate::runtime::tools::ToolOutcome;
+use crate::error::{Error, Result};
+use crate::runtime::tools::{ToolFailure, ToolOutcome};
 use crate::templates::{Context, Template};
 
 /// Runs the tool to the end of the attempt.
@@ -43,6 +44,9 @@ async fn execute(
     if !is_written {
         pending.events.push(call::called(tool, &call));
     }
+    if tool.config.is_wait() {
+        return wait(attempt, tool, &call, is_written, pending).await;
+    }
     if tool.row.side_effect != SideEffect::Safe {
         if !is_written {
             pending.steps.push(call::intent(tool, &call));
@@ -56,11 +60,24 @@ async fn execute(
     {
         return Err(call::review(tool, &call, &failure.message));
     }
-    let step = call::outcome(tool, &call, &done);
+    end(attempt, tool, &call, done, pending).await
+}
+
+/// Journals the outcome of the call, which is the run's.
+async fn end(
+    attempt: &dyn Attempt,
+    tool: &Tool,
+    call: &Call,
+    done: Done,
+    pending: &mut Progress,
+) -> Result<std::convert::Infallible, End> {
+    let step = call::outcome(tool, call, &done);
     pending.events.push(call::ended(&step));
     pending.steps.push(step);
     Err(match done.outcome {
-        ToolOutcome::Success { output } => completed(attempt, &policy, output).await?,
+        ToolOutcome::Success { output } => {
+            completed(attempt, &RunPolicy::of(attempt.run()), output).await?
+        }
         ToolOutcome::Failure(failure) => End::Failed(RunError {
             reason: if failure.retryable { RunReason::Error } else { RunReason::NonRetryable },
             code: failure.code.to_owned(),
@@ -69,6 +86,32 @@ async fn execute(
             retry_after: None,
         }),
     })
+}
+
+/// A call that is waited for: registered, or ended with what came.
+async fn wait(
+    attempt: &dyn Attempt,
+    tool: &Tool,
+    call: &Call,
+    is_written: bool,
+    pending: &mut Progress,
+) -> Result<std::convert::Infallible, End> {
+    let settled = if is_written { waiting::settled(&attempt.waits().await?, call.number)? } else { None };
+    let outcome = match settled {
+        Some(Settled::Answered(output)) => ToolOutcome::Success { output },
+        Some(Settled::Expired(message)) => ToolOutcome::Failure(ToolFailure::new(waiting::EXPIRED, message)),
+        None => match tool.config.wait(call.number, &call.arguments, attempt.core().clock.now()) {
+            Some(Ok(wait)) => {
+                if !is_written {
+                    pending.steps.push(call::intent(tool, call));
+                }
+                return Err(End::Waits { waits: vec![wait] });
+            }
+            Some(Err(failure)) => ToolOutcome::Failure(failure),
+            None => return Err(Error::internal("a tool that waits says for what").into()),
+        },
+    };
+    end(attempt, tool, call, Done { outcome, latency: Duration::ZERO }, pending).await
 }
 
 /// The arguments: the policy's template over `{input}`, else the input itself.
@@ -117,7 +160,8 @@ async fn next(
         return Ok((call, false));
     }
     let journal = attempt.journal().await?;
-    let Some(last) = journal.iter().rev().find(|step| step.kind == StepKind::Tool) else {
+    let is_call = |step: &&run_step::Model| matches!(step.kind, StepKind::Tool | StepKind::Wait);
+    let Some(last) = journal.iter().rev().find(is_call) else {
         return Ok((call, false));
     };
     call.number = last.number;
@@ -125,6 +169,10 @@ async fn next(
         (StepStatus::Completed, _) => {
             let output = last.response.as_ref().and_then(|response| response.get("output"));
             Err(completed(attempt, &RunPolicy::of(run), output.cloned().unwrap_or_default()).await?)
+        }
+        (StepStatus::Started, _) if tool.config.is_wait() => {
+            call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
+            Ok((call, true))
         }
         (StepStatus::Started, SideEffect::Safe | SideEffect::Keyed) => Ok((call, true)),
         (StepStatus::Started, SideEffect::Once) => {

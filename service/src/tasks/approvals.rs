@@ -15,7 +15,7 @@ use validator::Validate;
 use crate::crud::{self, Page, Paging};
 use crate::ctx::Ctx;
 use crate::db::Reason;
-use crate::engine::transitions;
+use crate::engine::transitions::{self, Resumed};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 
@@ -174,13 +174,14 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
     };
     let decided = approval::Model::from_query_result(&row, "")?;
     let data = json!({ "approvalId": id, "decision": body.decision, "by": by });
-    let resumed = transitions::satisfy_if_answered(&tx, ctx.tenant, decided.run_id, data, now).await?;
+    let resumed = Resumed { tenant: ctx.tenant, run: decided.run_id, data };
+    let resumed = transitions::satisfy_if_answered(&tx, &[resumed], now).await?;
     let (run, before) = (decided.run_id, ApprovalView::from(asked));
     let view = ApprovalView::from(decided);
     ctx.keep_answer(&tx, &view).await?;
     let _recorded = ctx.record(tx.connection(), Change::updated::<Entity>(id, &before, &view)).await?;
     tx.commit().await?;
-    if resumed {
+    if !resumed.is_empty() {
         ctx.core.engine.announce(run, RunStatus::Pending);
     }
     Ok(view)

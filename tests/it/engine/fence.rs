@@ -15,7 +15,9 @@ use service::clock::Clock;
 use service::core::{Core, World};
 use service::db::Reason;
 use service::engine::transitions::{self, Change, HeldWrite, Queue};
-use service::engine::{Attempt, EngineSettings, Event, Executor, LeaseLost, Outcome, Progress, Step};
+use service::engine::{
+    Attempt, Awaited, EngineSettings, Event, Executor, LeaseLost, Outcome, Progress, Step,
+};
 use service::ids::Ids;
 use service::runtime::models::Usage;
 use tokio::sync::{mpsc, watch};
@@ -104,7 +106,7 @@ async fn wake_too_late(backend: Backend) {
 
     // The other node's own write is accepted: what refused the rest is not a broken test.
     let write = held(&runs[0], runs[0].fence + 1, None);
-    app.core.engine.committer().write(write, Vec::new()).await.unwrap();
+    app.core.engine.committer().write(write, Awaited::default()).await.unwrap();
     assert_ne!(rows(&app.core).await, before);
 }
 
@@ -115,7 +117,7 @@ async fn write_all(core: &Core, runs: &[task_run::Model]) -> usize {
     for run in runs {
         for change in changes(core) {
             let write = held(run, run.fence, change);
-            assert!(core.engine.committer().write(write, Vec::new()).await.is_err());
+            assert!(core.engine.committer().write(write, Awaited::default()).await.is_err());
             tried += 1;
         }
         let tx = core.db.system(Reason::Engine).begin().await.unwrap();

@@ -7,7 +7,7 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
 use service::db::{Db, Reason};
-use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun, Queue};
+use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun, Queue, Resumed};
 use service::engine::{Event, Progress};
 use uuid::Uuid;
 
@@ -261,7 +261,8 @@ impl Stage {
                 transitions::retry(&tx, tenant, id, "test", now).await.unwrap();
             }
             Move::Satisfy => {
-                transitions::satisfy_if_answered(&tx, tenant, id, json!({}), now).await.unwrap();
+                let resumed = Resumed { tenant, run: id, data: json!({}) };
+                transitions::satisfy_if_answered(&tx, &[resumed], now).await.unwrap();
             }
             Move::ExpireLeases => {
                 transitions::expire_leases(&tx, now).await.unwrap();

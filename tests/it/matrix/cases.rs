@@ -380,6 +380,10 @@ fn runs() -> Vec<Case> {
         of("replay_task_run", "@run").with(json!({})),
         case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
         case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
+        of("answer_task_run", "@new:questioning").with(json!({ "answer": "yes" })),
+        of("answer_task_run", "@new:questioning").with(json!({ "answer": "yes", "waitId": "@question" })),
+        case("list_run_waits", &[("cursor", "@cursor")]),
+        case("list_run_waits", &[("runId", "@questioning")]),
     ]
 }
 

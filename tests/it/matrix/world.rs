@@ -64,6 +64,8 @@ pub const KINDS: &[&str] = &[
     "paused-schedule",
     "fire",
     "scheduled-run",
+    "questioning",
+    "question",
     "placed-agent",
     "placed-tool",
     "placed-definition",
@@ -326,6 +328,15 @@ impl<'a> World<'a> {
                 let fire = self.post(&path, json!({ "overlap": "ALLOW" })).await;
                 text(&fire[if kind == "fire" { "id" } else { "runId" }])
             }
+            "questioning" => {
+                let ask = self.tool(&name, "FUNCTION", json!({ "function": "builtin/ask_user" })).await;
+                let definition = self.definition(&name, json!({ "toolId": ask })).await;
+                let body = json!({ "definitionId": definition, "input": { "question": "Well?" } });
+                let run = self.create("/v1/task-runs", body).await;
+                self.question(&run).await;
+                run
+            }
+            "question" => self.question(&Box::pin(self.make("questioning")).await).await,
             other => panic!("nobody can make {other:?}"),
         }
     }
@@ -483,6 +494,28 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The question that the run waits for.
+    async fn question(&self, run: &str) -> String {
+        let mut changes = self.app.core.engine.watch(run.parse().unwrap());
+        loop {
+            let path = format!("/v1/run-waits?runId={run}");
+            if let Some(wait) = self.owner.get(&path).await.expect(200)["data"].get(0) {
+                return text(&wait["id"]);
+            }
+            changes.changed().await;
+        }
+    }
+
+    /// That of the run which the path names, where it is one of this world.
+    async fn question_of(&self, path: &str) -> String {
+        let run = path.trim_start_matches("/v1/task-runs/").split('/').next().unwrap_or_default();
+        let found = self.owner.get(&format!("/v1/run-waits?runId={run}")).await;
+        match found.body["data"][0]["id"].as_str() {
+            Some(id) => id.to_owned(),
+            None => self.kept("question").await,
+        }
+    }
+
     /// The second page of a list with these other parameters; a list that is not the caller's has none.
     async fn cursor(&self, path: &str) -> String {
         let first = self.owner.get(&format!("{path}?limit=1")).await;
@@ -501,6 +534,7 @@ impl World<'_> {
         match text.strip_prefix('@') {
             None => text.replace('#', &number()),
             Some("cursor") => self.cursor(path).await,
+            Some("question") => self.question_of(path).await,
             Some(kind) => match kind.strip_prefix("new:") {
                 Some(kind) if !shared => self.make(kind).await,
                 Some(kind) => self.kept(kind).await,

@@ -15,7 +15,7 @@ pub fn routes(config: &mut ServiceConfig) {
 /// Create a client token
 ///
 /// A token that a program gives to its front-end, so that a browser can follow one run: read it and its steps,
-/// stream its events and, with `task-runs:cancel`, cancel it. It works for one to fifteen minutes, holds no
+/// stream its events and, with `task-runs:cancel`, cancel it, with `task-runs:answer`, answer its questions. It works for one to fifteen minutes, holds no
 /// more than you do at the time of each call, and ends within a second with the key, session or membership
 /// that made it. It makes no tokens. It is not bound to the networks of a key. Every caller who may read
 /// task runs may.

@@ -7,6 +7,9 @@ mod recurrences;
 mod run_steps;
 mod schedule_fires;
 mod scheduled_tasks;
+mod run_input;
+mod run_steps;
+mod run_waits;
 mod task_definitions;
 mod task_runs;
 mod tool_invocations;
@@ -23,6 +26,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(scheduled_tasks::routes)
         .configure(schedule_fires::routes)
         .configure(recurrences::routes)
+        .configure(run_input::routes)
+        .configure(run_waits::routes)
         .configure(approvals::routes)
         .configure(tool_invocations::routes);
 }

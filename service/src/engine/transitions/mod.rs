@@ -10,6 +10,7 @@ mod keys;
 mod recover;
 mod request;
 mod start;
+mod wait;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Written, write};
@@ -22,6 +23,12 @@ pub use request::{
     CancelOutcome, cancel, close_questions, is_decided, lock, reopen_questions, retry, satisfy_if_answered,
 };
 pub use start::{Queue, claim_queue, renew};
+pub use request::{CancelOutcome, cancel, is_decided, retry};
+pub use start::{claim_lane, renew};
+pub use wait::{
+    Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions, satisfy,
+    satisfy_if_answered,
+};
 
 use chrono::{DateTime, Utc};
 use entity::tasks::run_event;

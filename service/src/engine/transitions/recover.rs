@@ -8,6 +8,7 @@ use sea_orm::{DbErr, FromQueryResult as _, Value};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::wait::nothing_is_open;
 use super::{MOST_LOST, event, is, shifted_deadline, waited};
 use crate::db::{Column, Kind, SystemTx};
 
@@ -137,16 +138,18 @@ pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
     changed(tx, &sql, vec![now.into()], now, &[]).await
 }
 
-/// WAITING past its time → PENDING: the executor decides what the expiry means.
+/// WAITING past its time for something that is gone → PENDING: the executor decides what that means. What is there
+/// ends by its own expiry.
 pub async fn expire_waits(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_run::Model>, DbErr> {
     let dialect = tx.dialect();
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
-         WHERE status = 'WAITING' AND wait_until <= $1 LIMIT {BATCH}{lock}) \
+         WHERE status = 'WAITING' AND wait_until <= $1 AND {nothing_open} LIMIT {BATCH}{lock}) \
          UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
          waiting_ms = waiting_ms + {waited}, deadline_at = {deadline}, waiting_since = NULL, available_at = $1, queued_at = $1, \
          queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $1 \
          WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
+        nothing_open = nothing_is_open("task_run"),
         found = is("WAITING"),
         lock = dialect.skip_locked(),
         waited = waited(dialect, "$1"),

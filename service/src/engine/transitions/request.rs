@@ -1,4 +1,4 @@
-//! Transitions that people ask for: cancel, retry, and the answer to what a run waits for.
+//! Transitions that people ask for: cancel and retry.
 
 use chrono::{DateTime, Utc};
 use entity::tasks::task_run::{self, RunReason, RunStatus};
@@ -6,7 +6,7 @@ use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{MOST_LOST, SUSPECT, event, order_key, shifted_deadline, waited};
+use super::{MOST_LOST, SUSPECT, event, order_key};
 use crate::db::{Dialect, SystemTx};
 
 /// What a cancel did.
@@ -97,82 +97,4 @@ pub async fn retry(
     )
     .await?;
     Ok(Some(run))
-}
-
-/// WAITING → PENDING(QUEUED): what the run waited for is there. `false` when it does not wait.
-pub async fn satisfy(
-    tx: &SystemTx,
-    tenant: Uuid,
-    run: Uuid,
-    data: Json,
-    now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    let sql = format!(
-        "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', wait_until = NULL, \
-         waiting_ms = waiting_ms + {waited}, deadline_at = {deadline}, waiting_since = NULL, available_at = $3, queued_at = $3, \
-         order_key = $4 - priority * {point}, queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $3 \
-         WHERE tenant_id = $1 AND id = $2 AND status = 'WAITING' RETURNING id, event_seq",
-        waited = waited(tx.dialect(), "$3"),
-        deadline = shifted_deadline(tx.dialect(), "$3"),
-        point = super::SECONDS_PER_PRIORITY * 1_000_000,
-        expiry = tx.dialect().after_seconds("$3", super::NEXT_START),
-    );
-    let values = vec![tenant.into(), run.into(), now.into(), order_key(now, 0).into()];
-    let Some(row) = tx.query(&sql, values).await?.into_iter().next() else { return Ok(false) };
-    let entry = event(tenant, run, row.try_get("", "event_seq")?, "run.resumed", data, now);
-    super::append_events(tx, &[entry]).await?;
-    Ok(true)
-}
-
-/// Locks the run for what follows in the transaction; before its approvals, always in this order.
-pub async fn lock(tx: &SystemTx, tenant: Uuid, run: Uuid) -> Result<(), DbErr> {
-    let sql =
-        format!("SELECT id FROM task_run WHERE tenant_id = $1 AND id = $2{}", tx.dialect().for_update());
-    tx.query(&sql, vec![tenant.into(), run.into()]).await?;
-    Ok(())
-}
-
-/// [`satisfy`] once no question of the run is open: several may be asked together.
-pub async fn satisfy_if_answered(
-    tx: &SystemTx,
-    tenant: Uuid,
-    run: Uuid,
-    data: Json,
-    now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    // Two people who answer two questions at once must not each see the other's as open.
-    let lock =
-        format!("SELECT id FROM task_run WHERE tenant_id = $1 AND id = $2{}", tx.dialect().for_update());
-    tx.query(&lock, vec![tenant.into(), run.into()]).await?;
-    let sql = "SELECT id FROM approval WHERE tenant_id = $1 AND run_id = $2 AND status = 'PENDING' LIMIT 1";
-    if !tx.query(sql, vec![tenant.into(), run.into()]).await?.is_empty() {
-        return Ok(false);
-    }
-    satisfy(tx, tenant, run, data, now).await
-}
-
-/// The questions whose expiry failed the run are asked again by its next attempt.
-pub async fn reopen_questions(
-    tx: &SystemTx,
-    tenant: Uuid,
-    run: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let sql = "UPDATE approval SET status = 'CANCELLED', updated_at = $3 \
-         WHERE tenant_id = $1 AND run_id = $2 AND status = 'EXPIRED' AND on_expire = 'FAIL'";
-    tx.execute(sql, vec![tenant.into(), run.into(), now.into()]).await?;
-    Ok(())
-}
-
-/// The open questions of a cancelled run are nobody's any more.
-pub async fn close_questions(
-    tx: &SystemTx,
-    tenant: Uuid,
-    run: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let sql = "UPDATE approval SET status = 'CANCELLED', decided_at = $3, decided_by = 'system', updated_at = $3 \
-         WHERE tenant_id = $1 AND run_id = $2 AND status = 'PENDING'";
-    tx.execute(sql, vec![tenant.into(), run.into(), now.into()]).await?;
-    Ok(())
 }

@@ -90,6 +90,7 @@ async fn runs(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
     for sql in [
         "UPDATE task_run SET replay_of = NULL WHERE tenant_id = $1 AND replay_of IN",
         "DELETE FROM approval WHERE tenant_id = $1 AND run_id IN",
+        "DELETE FROM run_wait WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_event WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_step WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM schedule_fire WHERE tenant_id = $1 AND settled_at IS NOT NULL AND run_id IN",

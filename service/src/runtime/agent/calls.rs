@@ -20,6 +20,11 @@ pub(super) async fn finish(session: &mut Session<'_>) -> Flow {
     ask(session, &judged)?;
     let mut rest = judged.as_slice();
     while let [first, others @ ..] = rest {
+        if first.is_wait(session.plan) {
+            execution::wait(session, rest)?;
+            // None can be waited for and all are closed: what is open is judged without them.
+            return Box::pin(finish(session)).await;
+        }
         let made = match &first.verdict {
             Verdict::Make { tool, .. } if is_safe(session, *tool) => {
                 let safe = rest.iter().take_while(

@@ -17,7 +17,7 @@ use super::plan::Bound;
 use super::session::Session;
 use crate::engine::Step;
 use crate::runtime::call::{self, Call, Done};
-use crate::runtime::end::Flow;
+use crate::runtime::end::{End, Flow};
 use crate::runtime::models::Usage;
 use crate::runtime::tools::ToolOutcome;
 
@@ -116,6 +116,38 @@ async fn make(session: &mut Session<'_>, bound: &Bound, judged: &Judged, written
             Ok(())
         }
     }
+}
+
+/// Registers what all the waiting calls among these wait for, with their intents. One whose arguments are not to be
+/// waited for is closed, and the turn goes on.
+pub(super) fn wait(session: &mut Session<'_>, judged: &[Judged]) -> Flow {
+    limits::stop(session)?;
+    let (plan, now) = (session.plan, session.attempt.core().clock.now());
+    let mut waits = Vec::new();
+    for judged in judged.iter().filter(|judged| judged.is_wait(plan)) {
+        let Verdict::Make { tool, written, .. } = &judged.verdict else { continue };
+        let Some(bound) = plan.tools.get(*tool) else { continue };
+        let call = match written {
+            Some(Written::Same(step) | Written::Replaced(step)) => Some(journaled(step)),
+            None => prepare(session, judged, session.history.next_step()),
+        };
+        let Some(call) = call else { continue };
+        match bound.tool.config.wait(call.number, &call.arguments, now) {
+            Some(Ok(wait)) => {
+                if written.is_none() {
+                    session.push(call::intent(&bound.tool, &call));
+                    session.push_event(call::called(&bound.tool, &call));
+                }
+                waits.push(wait);
+            }
+            Some(Err(failure)) => {
+                let done = Done { outcome: ToolOutcome::Failure(failure), latency: Duration::ZERO };
+                close(session, call::outcome(&bound.tool, &call, &done));
+            }
+            None => {}
+        }
+    }
+    if waits.is_empty() { Ok(()) } else { Err(End::Waits { waits }) }
 }
 
 fn close(session: &mut Session<'_>, step: Step) {

@@ -84,7 +84,7 @@ impl History {
                 self.failed_tries = self.failed_tries.saturating_add(tries.unwrap_or(0));
                 self.too_long += u32::from(error_code(step.response.as_ref()) == Some(TOO_LONG));
             }
-            (StepKind::Tool, _) => self.advance_call(step),
+            (StepKind::Tool | StepKind::Wait, _) => self.advance_call(step),
             _ => {}
         }
     }
@@ -130,6 +130,10 @@ impl Entry {
     /// Whether it was executed, or may have been.
     pub fn is_executed(&self) -> bool {
         matches!(self.state, State::Started(_) | State::Done { executed: true, .. })
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.state, State::Started(step) if step.kind == StepKind::Wait)
     }
 
     pub fn output(&self) -> Option<&Value> {

@@ -10,7 +10,7 @@ use entity::tasks::approval::{self, ApprovalKind, OnExpire};
 use serde_json::{Value, json};
 
 use super::history::{Entry, State};
-use super::plan::Bound;
+use super::plan::{Bound, Plan};
 use super::repetition::{INVALID_ARGUMENTS, UNKNOWN_TOOL};
 use super::session::Session;
 use crate::agents::ToolPolicy;
@@ -18,11 +18,19 @@ use crate::engine::{Question, Step};
 use crate::runtime::call::{self, DECIDE_WITHIN};
 use crate::runtime::decision::{self, Answer, Decision};
 use crate::runtime::end::Flow;
+use crate::runtime::waiting::{self, Settled};
 
 pub(super) struct Judged {
     pub call_id: String,
     pub name: String,
     pub verdict: Verdict,
+}
+
+impl Judged {
+    /// Whether the call is to be waited for.
+    pub fn is_wait(&self, plan: &Plan) -> bool {
+        matches!(&self.verdict, Verdict::Make { tool, .. } if plan.tools.get(*tool).is_some_and(Bound::is_wait))
+    }
 }
 
 pub(super) enum Verdict {
@@ -172,6 +180,18 @@ fn resume(session: &Session<'_>, entry: &Entry, step: &Step) -> Flow<Verdict> {
         let message = "The tool is gone; whether the call had an effect is not known.".to_owned();
         return Ok(Verdict::Refuse { code: "outcome_unknown".to_owned(), message, step: Some(step) });
     };
+    if bound.is_wait() {
+        return Ok(match waiting::settled(&session.waits, step.number)? {
+            None => Verdict::Make { tool, arguments, note: None, written: Some(Written::Same(step)) },
+            Some(Settled::Answered(output)) => {
+                let step = Box::new(Step { cost: bound.tool.row.cost_per_call_nanos, ..*step });
+                Verdict::Answer { output, note: None, step }
+            }
+            Some(Settled::Expired(message)) => {
+                Verdict::Refuse { code: waiting::EXPIRED.to_owned(), message, step: Some(step) }
+            }
+        });
+    }
     if bound.tool.row.side_effect != SideEffect::Once {
         return Ok(Verdict::Make { tool, arguments, note: None, written: Some(Written::Same(step)) });
     }

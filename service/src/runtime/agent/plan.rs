@@ -48,8 +48,13 @@ impl Bound {
         Self { tool, policy, spec }
     }
 
+    /// Whether it may be made beside others; a wait is not made at all.
     pub fn is_safe(&self) -> bool {
-        self.spec.safe
+        self.spec.safe && !self.is_wait()
+    }
+
+    pub fn is_wait(&self) -> bool {
+        self.tool.config.is_wait()
     }
 }
 

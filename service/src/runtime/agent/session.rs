@@ -4,11 +4,11 @@
 //! and what is left when the attempt ends rides in the outcome. So a run of one turn is one commit.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::approval;
+use entity::tasks::{approval, run_wait};
 use serde_json::Value;
 
 use super::context;
-use super::history::{self, History};
+use super::history::{self, Entry, History};
 use super::plan::Plan;
 use crate::engine::{Attempt, Event, Progress, Step};
 use crate::runtime::end::Flow;
@@ -22,6 +22,7 @@ pub(super) struct Session<'a> {
     pub opening: Vec<Message>,
     pub history: History,
     pub decisions: Vec<approval::Model>,
+    pub waits: Vec<run_wait::Model>,
     pending: Progress,
 }
 
@@ -29,10 +30,13 @@ impl<'a> Session<'a> {
     pub async fn open(attempt: &'a dyn Attempt, plan: &'a Plan) -> Flow<Self> {
         let run = attempt.run();
         let mut history = History::default();
-        let mut decisions = Vec::new();
+        let (mut decisions, mut waits) = (Vec::new(), Vec::new());
         if run.attempt > 1 || run.step_count > 0 {
             attempt.journal().await?.into_iter().map(history::recorded).for_each(|step| history.apply(&step));
             decisions = attempt.decisions().await?;
+            if history.entries().any(Entry::is_waiting) {
+                waits = attempt.waits().await?;
+            }
         }
         let seconds = plan.config.limits.max_duration_seconds.map(i64::from).and_then(TimeDelta::try_seconds);
         let own = seconds.map_or(DateTime::<Utc>::MAX_UTC, |seconds| attempt.core().clock.now() + seconds);
@@ -43,6 +47,7 @@ impl<'a> Session<'a> {
             opening: context::opening(&plan.config, &run.input)?,
             history,
             decisions,
+            waits,
             pending: Progress::default(),
         })
     }

@@ -64,7 +64,7 @@ pub struct ToolFailure {
 
 impl ToolFailure {
     /// A failure before anything happened, that no repetition mends.
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retryable: false, outcome_unknown: false }
     }
 }
@@ -92,6 +92,21 @@ impl ToolConfig {
         match kind {
             ToolType::Api => ApiConfig::parse(config).map(Box::new).map(Self::Api),
             ToolType::Function => FunctionConfig::parse(config).map(Self::Function),
+        }
+    }
+}
+
+impl ToolConfig {
+    /// Whether a call is not made but waited for, without a slot.
+    pub fn is_wait(&self) -> bool {
+        matches!(self, Self::Function(config) if config.is_wait())
+    }
+
+    /// What the step's call with these arguments waits for; `None` where calls are made.
+    pub fn wait(&self, step: i32, arguments: &Value, now: DateTime<Utc>) -> Option<Result<Wait, ToolFailure>> {
+        match self {
+            Self::Api(_) => None,
+            Self::Function(config) => config.wait(step, arguments, now),
         }
     }
 }

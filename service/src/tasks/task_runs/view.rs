@@ -13,6 +13,7 @@ use crate::crud::metadata::{self, Metadata};
 use crate::engine::policy::RunPolicy;
 use crate::engine::transitions;
 use crate::tasks::run_keys;
+use crate::tasks::run_waits::WaitingForView;
 
 /// One execution of an agent or a tool.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -34,6 +35,9 @@ pub struct TaskRunView {
     pub status: RunStatus,
     /// Why the status is what it is.
     pub reason: RunReason,
+    /// What is open of what a WAITING run waits for; filled in where runs are read and listed.
+    #[serde(default)]
+    pub waiting_for: Vec<WaitingForView>,
     pub input: Value,
     #[schema(required)]
     pub output: Option<Value>,
@@ -193,6 +197,7 @@ impl From<Model> for TaskRunView {
             tool_id,
             status,
             reason,
+            waiting_for: Vec::new(),
             input,
             output,
             error: error.and_then(|error| serde_json::from_value(error).ok()),

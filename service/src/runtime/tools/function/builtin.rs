@@ -6,6 +6,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use super::ToolFailure;
+use super::waits::Waits;
 use crate::clock::Clock;
 use crate::templates::{Context, Template};
 
@@ -19,6 +20,7 @@ pub enum Function {
     Template,
     JsonSelect,
     Sleep,
+    Wait(Waits),
 }
 
 /// What a person or a model needs to know to call a built-in.
@@ -49,8 +51,28 @@ pub fn catalog() -> &'static [Builtin] {
         },
         Builtin {
             name: "builtin/sleep",
-            description: "Waits for up to a minute.",
+            description: "Waits for up to a minute while the run goes on; builtin/wait lets it rest.",
             function: Function::Sleep,
+        },
+        Builtin {
+            name: "builtin/wait",
+            description: "Lets the run rest for some seconds, up to a year.",
+            function: Function::Wait(Waits::Seconds),
+        },
+        Builtin {
+            name: "builtin/sleep_until",
+            description: "Lets the run rest until a time, at most a year ahead.",
+            function: Function::Wait(Waits::Until),
+        },
+        Builtin {
+            name: "builtin/ask_user",
+            description: "Asks a person a question and waits for the answer.",
+            function: Function::Wait(Waits::Question),
+        },
+        Builtin {
+            name: "builtin/wait_for_event",
+            description: "Waits for an event or a webhook with this correlation key, and gives its type and data.",
+            function: Function::Wait(Waits::Event),
         },
     ]
 }
@@ -91,6 +113,7 @@ impl Builtin {
                     "ms": {"type": "integer", "minimum": 0, "maximum": MAX_SLEEP_MS, "description": "Milliseconds."},
                 },
             }),
+            Function::Wait(waits) => waits.parameters(),
         }
     }
 }
@@ -106,6 +129,8 @@ pub(super) async fn call(function: Function, arguments: &Value, clock: &Clock) -
         Function::Template => fill(arguments),
         Function::JsonSelect => select(arguments),
         Function::Sleep => sleep(arguments).await,
+        // The runtime registers the wait instead of making the call.
+        Function::Wait(_) => Err(ToolFailure::new("cannot_wait", "This call cannot wait here.")),
     }
 }
 
@@ -134,6 +159,6 @@ async fn sleep(arguments: &Value) -> Result<Value, ToolFailure> {
     Ok(json!({"sleptMs": ms}))
 }
 
-fn invalid(message: impl Into<String>) -> ToolFailure {
+pub(super) fn invalid(message: impl Into<String>) -> ToolFailure {
     ToolFailure::new("invalid_arguments", message)
 }

@@ -2,13 +2,16 @@
 //! a worker that lists it among its capabilities.
 
 pub mod builtin;
+mod waits;
 #[cfg(test)]
 mod tests;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ToolCallContext, ToolFailure, config, output};
+use crate::engine::Wait;
 use crate::error::Error;
 
 /// `{"function": "builtin/echo"}`
@@ -33,6 +36,30 @@ impl FunctionConfig {
             return Err(Error::invalid("/config/function", "unknown_builtin", "There is no such built-in."));
         }
         Ok(parsed)
+    }
+}
+
+impl FunctionConfig {
+    fn waits(&self) -> Option<waits::Waits> {
+        match builtin::find(&self.function)?.function {
+            builtin::Function::Wait(waits) => Some(waits),
+            _ => None,
+        }
+    }
+
+    /// Whether a call is a wait of its run.
+    pub fn is_wait(&self) -> bool {
+        self.waits().is_some()
+    }
+
+    /// What a call with these arguments waits for.
+    pub(super) fn wait(
+        &self,
+        step: i32,
+        arguments: &Value,
+        now: DateTime<Utc>,
+    ) -> Option<Result<Wait, ToolFailure>> {
+        Some(self.waits()?.wait(step, arguments, now))
     }
 }
 
