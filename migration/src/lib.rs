@@ -33,6 +33,8 @@ mod m20261127_000041_suspects;
 mod m20261127_000042_bulk_actions;
 mod m20261127_000020_schedules;
 mod m20261127_000050_run_waits;
+mod m20261127_000051_events;
+mod m20261127_000052_inbound_hooks;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -71,6 +73,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000042_bulk_actions::Migration),
             Box::new(m20261127_000020_schedules::Migration),
             Box::new(m20261127_000050_run_waits::Migration),
+            Box::new(m20261127_000051_events::Migration),
+            Box::new(m20261127_000052_inbound_hooks::Migration),
         ]
     }
 }

@@ -20,6 +20,7 @@ CREATE TABLE run_wait (
     expires_at TIMESTAMPTZ NOT NULL,
     answered_by TEXT,
     answered_at TIMESTAMPTZ,
+    event_id UUID,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (tenant_id, id),

@@ -26,6 +26,7 @@ use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
 use crate::secrets::{self, MasterKeys};
 use crate::tasks::scheduled_tasks::Alarm;
+use crate::tasks::hooks::HookRates;
 use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 
@@ -56,6 +57,7 @@ pub struct Parts {
     pub prices: PriceCache,
     pub targets: TargetCache,
     pub tools: ToolCache,
+    pub hook_rates: HookRates,
     pub engine: Engine,
     /// Wakes this node's look for what is due.
     pub schedules: Alarm,
@@ -114,6 +116,7 @@ impl Core {
             prices: PriceCache::default(),
             targets: TargetCache::default(),
             tools: ToolCache::default(),
+            hook_rates: HookRates::default(),
             engine: Engine::new(
                 db.clone(),
                 clock.clone(),

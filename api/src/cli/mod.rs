@@ -8,10 +8,13 @@ mod log;
 mod migrate;
 mod node;
 mod openapi;
+mod remote;
 mod restore;
+mod run;
 mod serve;
 mod settings;
 mod shutdown;
+mod top;
 mod worker;
 
 use std::process::ExitCode;
@@ -54,6 +57,11 @@ enum Command {
     Restore(restore::Arguments),
     /// Make a demo tenant, let an agent work, and serve.
     Demo(demo::Arguments),
+    /// Watch the tenant's work in the terminal, over the API.
+    Top(top::Arguments),
+    /// Follow a run in the terminal, over the API.
+    #[command(subcommand)]
+    Run(run::Command),
 }
 
 /// Runs the command that the arguments name.
@@ -82,9 +90,13 @@ fn arguments() -> Result<Cli, Failure> {
 }
 
 async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> {
-    if matches!(command, Command::Openapi) {
-        return openapi::run();
-    }
+    // What starts nothing here reads no settings.
+    let command = match command {
+        Command::Openapi => return openapi::run(),
+        Command::Top(arguments) => return top::run(arguments).await,
+        Command::Run(command) => return run::run(command).await,
+        other => other,
+    };
     log::start(&settings)?;
     settings::warn_unknown();
     match command {
@@ -92,6 +104,8 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
         Command::Worker => worker::run(settings).await,
         Command::Migrate => migrate::run(settings).await,
         Command::Openapi => openapi::run(),
+        Command::Top(arguments) => top::run(arguments).await,
+        Command::Run(command) => run::run(command).await,
         Command::Keys(keys) => keys::run(settings, keys).await,
         Command::Backup(arguments) => backup::run(settings, arguments).await,
         Command::Restore(arguments) => restore::run(settings, arguments).await,

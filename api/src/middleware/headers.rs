@@ -6,9 +6,16 @@ const STRICT: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none
 const DOCS: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                     frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
+/// The page of an approval's link is one form.
+const FORM: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; \
+                    form-action 'self'";
+
 pub fn secure(path: &str, headers: &mut HeaderMap) {
-    let is_docs = path == "/docs" || path.starts_with("/docs/");
-    let policy = if is_docs { DOCS } else { STRICT };
+    let policy = match path {
+        path if path == "/docs" || path.starts_with("/docs/") => DOCS,
+        path if path.starts_with("/v1/approval-links/") => FORM,
+        _ => STRICT,
+    };
     let fixed: [(HeaderName, &'static str); 5] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),

@@ -17,6 +17,8 @@ const TAGS: &[(&str, &str)] = &[
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
     ("Bulk actions", "Cancel, retry or replay all runs that a filter matches."),
     ("Scheduled tasks", "When definitions run, and what came of each time."),
+    ("Events", "What happened elsewhere: it starts and resumes runs."),
+    ("Inbound hooks", "Signed URLs that start and resume runs, and what they were sent."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Notifications", "What the signed-in person was told, and how they wish to be told."),

@@ -78,6 +78,8 @@ pub struct Model {
     pub expires_at: DateTimeUtc,
     pub answered_by: Option<String>,
     pub answered_at: Option<DateTimeUtc>,
+    /// The event that satisfied it.
+    pub event_id: Option<Uuid>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

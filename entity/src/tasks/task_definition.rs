@@ -14,6 +14,7 @@ pub enum TaskType {
     Automation,
     /// It runs when its schedule is due.
     Scheduled,
+    Webhook,
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -18,8 +18,16 @@ pub struct PermissionRow {
 }
 
 /// What is done to what belongs to a workspace: all that an API key of a workspace can hold.
-const WITHIN_WORKSPACES: [&str; 6] =
-    ["agents", "tools", "task-definitions", "task-runs", "scheduled-tasks", "approvals"];
+const WITHIN_WORKSPACES: [&str; 8] = [
+    "agents",
+    "tools",
+    "task-definitions",
+    "task-runs",
+    "scheduled-tasks",
+    "events",
+    "inbound-hooks",
+    "approvals",
+];
 
 impl PermissionRow {
     pub fn is_within_workspaces(&self) -> bool {
@@ -138,6 +146,15 @@ permissions! {
         Read "read" Viewer "List, read and preview scheduled tasks and their fires."
         Write "write" Manager "Create, change and delete scheduled tasks."
         Operate "operate" Operator "Pause, resume, trigger and backfill scheduled tasks."
+    }
+    events "events" {
+        Read "read" Viewer "List and read events and what they started."
+        Write "write" Operator "Post events."
+    }
+    inbound_hooks "inbound-hooks" {
+        Read "read" Viewer "List and read inbound hooks and their deliveries, without secrets."
+        Write "write" Manager "Create, change, rotate and delete inbound hooks."
+        Replay "replay" Operator "Send deliveries of inbound hooks again."
     }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."

@@ -309,6 +309,25 @@ fn narrowed(parent: Principal, grant: ClientGrant) -> Principal {
     }
 }
 
+/// A member of the tenant as they would be if they signed in now: for what acts in their name. `None` for nobody's.
+pub(crate) async fn of_member(core: &Core, user: Uuid, tenant: Uuid) -> Result<Option<Principal>> {
+    let Some(person) = person(core, user, tenant, None).await?.filter(|person| person.rights.role.is_some())
+    else {
+        return Ok(None);
+    };
+    let second_factor_due = second_factors::is_due(core, tenant, user).await?;
+    Ok(Some(Principal {
+        actor: Actor::User { id: user },
+        tenant,
+        tenant_status: person.tenant_status,
+        plan: person.plan,
+        session: None,
+        rights: Rights { second_factor_due, ..person.rights },
+        sight: person.sight,
+        networks: Networks::default(),
+    }))
+}
+
 /// What a client token is refused that goes beyond its run.
 pub fn client_token_limited() -> Error {
     Error::denied("client_token_limited", "A client token may not do this: use the credential that made it.")

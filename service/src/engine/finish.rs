@@ -149,6 +149,7 @@ fn registered(run: &task_run::Model, wait: Wait, now: DateTime<Utc>, ids: &Ids) 
         expires_at: until,
         answered_by: None,
         answered_at: None,
+        event_id: None,
         created_at: now,
         updated_at: now,
     }

@@ -4,7 +4,7 @@
 use entity::governance::idempotency_record;
 use entity::tasks::task_run::RunStatus;
 
-use super::commit::{insert, why_not};
+use super::commit::{insert_all, why_not};
 use super::transitions::{self, Admitted, NewRun};
 use super::{Created, Engine};
 use crate::db::{Reason, Violation, violation};

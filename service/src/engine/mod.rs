@@ -32,9 +32,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 pub use admission::{Admission, Place, RunUsage};
-pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
-pub use commit::{Committer, Created};
-pub use admission::{Admission, RunUsage};
 pub use attempt::{
     Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop, Wait,
 };

@@ -1,4 +1,5 @@
-//! What time ends of what runs wait for: timers at their time, questions and other waits past theirs.
+//! What time ends of what runs wait for: timers at their time, questions and other waits past theirs. And what had
+//! come before it was waited for.
 //!
 //! Any number of nodes look, and each thing is taken by one statement, so it ends once. The sweep looks every few
 //! seconds; the loop here sleeps until the nearest time that it knows, so that timers are not late by a sweep.
@@ -15,6 +16,7 @@ use super::transitions::{self, Resumed};
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::Result;
+use crate::tasks::events;
 
 /// Batches of one look.
 const MOST_BATCHES: usize = 100;
@@ -55,6 +57,7 @@ async fn look(core: &Core) -> Result<Option<DateTime<Utc>>> {
         let rows = core.db.system(Reason::Engine).query(NEXT, Vec::new()).await?;
         Ok(rows.first().map(|row| row.try_get("", "due")).transpose()?.flatten())
     };
+    events::catch_up(core).await?;
     let due = next().await?;
     if due.is_some_and(|due| due <= core.clock.now()) {
         expire(core).await?;

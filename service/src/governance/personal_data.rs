@@ -103,7 +103,37 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     ),
     ("bulk_action_item", &[("outcome", Nothing), ("code", Nothing), ("message", Content)]),
     ("engine_node", &[("name", Nothing), ("key_versions", Nothing)]),
+    (
+        "event",
+        &[
+            ("type", Content),
+            ("data", Content),
+            ("source", Content),
+            ("dedupe_id", Content),
+            ("correlation_key", Content),
+            ("created_by", Pseudonym),
+            ("request_id", Nothing),
+        ],
+    ),
+    ("event_run", &[("code", Nothing), ("message", Content)]),
+    (
+        "hook_delivery",
+        &[
+            ("delivery_id", Content),
+            ("type", Content),
+            ("verdict", Nothing),
+            ("code", Nothing),
+            ("message", Content),
+            ("headers", Content),
+            ("content_type", Nothing),
+            ("created_by", Pseudonym),
+        ],
+    ),
     ("idempotency_record", &[("principal", Pseudonym), ("route", Nothing), ("key", Content)]),
+    (
+        "inbound_hook",
+        &[("name", Content), ("scheme", Nothing), ("config", Nothing), ("metadata", Content)],
+    ),
     (
         "integration",
         &[

@@ -38,15 +38,19 @@ pub enum RetentionClass {
     Audit,
     /// Sessions that have ended.
     Sessions,
+    /// Events that were posted; as long as runs.
+    Events,
+    /// What inbound hooks were sent; as long as runs.
+    HookDeliveries,
 }
 
 impl RetentionClass {
-    const ALL: [Self; 3] = [Self::Runs, Self::Audit, Self::Sessions];
+    const ALL: [Self; 5] = [Self::Runs, Self::Audit, Self::Sessions, Self::Events, Self::HookDeliveries];
 
     fn floor(self) -> i32 {
         match self {
             Self::Audit => 90,
-            Self::Runs | Self::Sessions => 1,
+            Self::Runs | Self::Sessions | Self::Events | Self::HookDeliveries => 1,
         }
     }
 
@@ -54,13 +58,13 @@ impl RetentionClass {
         let days = i32::try_from(limits.retention_days).unwrap_or(i32::MAX);
         match self {
             Self::Sessions => days.min(MOST_SESSIONS_DAYS),
-            Self::Runs | Self::Audit => days,
+            Self::Runs | Self::Audit | Self::Events | Self::HookDeliveries => days,
         }
     }
 
     fn wish(self, policy: &Model) -> Option<i32> {
         match self {
-            Self::Runs => policy.runs_days,
+            Self::Runs | Self::Events | Self::HookDeliveries => policy.runs_days,
             Self::Audit => policy.audit_days,
             Self::Sessions => policy.sessions_days,
         }
@@ -68,7 +72,7 @@ impl RetentionClass {
 
     fn field(self) -> &'static str {
         match self {
-            Self::Runs => "runsDays",
+            Self::Runs | Self::Events | Self::HookDeliveries => "runsDays",
             Self::Audit => "auditDays",
             Self::Sessions => "sessionsDays",
         }
@@ -77,7 +81,7 @@ impl RetentionClass {
     /// Without a wish: the tenant's `dataRetentionDays`; ended sessions tell little after a month.
     fn default_days(self, tenant: &tenant::Model) -> i32 {
         match self {
-            Self::Runs | Self::Audit => tenant.data_retention_days,
+            Self::Runs | Self::Audit | Self::Events | Self::HookDeliveries => tenant.data_retention_days,
             Self::Sessions => 30,
         }
     }

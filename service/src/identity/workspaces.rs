@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::api_keys;
 use crate::crud::{self, Expected, Once, Page, Paging, Resource, metadata, slug};
 use crate::ctx::Ctx;
-use crate::db::{TenantTx, Violation, on_violation};
+use crate::db::{TenantDb, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::tasks::scheduled_tasks;
@@ -279,8 +279,12 @@ pub(super) async fn require_joinable(ctx: &Ctx, ids: &[Uuid]) -> Result<()> {
 /// # Errors
 /// 409 `workspace_archived`, also for one that is gone.
 pub(crate) async fn require_open(ctx: &Ctx, workspace: Option<Uuid>) -> Result<()> {
+    require_open_in(&ctx.db(), workspace).await
+}
+
+/// The same for who has no context of a caller.
+pub(crate) async fn require_open_in(db: &TenantDb, workspace: Option<Uuid>) -> Result<()> {
     let Some(id) = workspace else { return Ok(()) };
-    let db = ctx.db();
     let found = db.everywhere::<Entity>().filter(Column::Id.eq(id)).one().await?;
     let is_open = found.is_some_and(|row| row.archived_at.is_none() && row.deleted_at.is_none());
     if is_open { Ok(()) } else { Err(archived()) }

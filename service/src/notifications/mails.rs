@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::secrets::Place;
 
 pub use delivery::deliver;
-pub use letters::Letter;
+pub use letters::{Letter, Line};
 pub use smtp::{MailSettings, Smtp, check_from, check_url};
 
 /// A mail that could not be delivered by then is given up.

@@ -325,6 +325,7 @@ fn settled(run: &task_run::Model, wait: Wait, status: WaitStatus, answer: Option
         expires_at: wait.until,
         answered_by: None,
         answered_at: None,
+        event_id: None,
         created_at: run.created_at,
         updated_at: run.created_at,
     }

@@ -32,13 +32,15 @@ const fn of_platform(table: &'static str, column: &'static str) -> Sealed {
 
 pub const SEALED: &[Sealed] = &[
     of_tenant("idempotency_record", "answer"),
+    of_tenant("inbound_hook", "previous_secret"),
+    of_tenant("inbound_hook", "secret"),
     of_tenant("integration", "credentials"),
     of_platform("mail", "sealed"),
     of_platform("second_factor", "sealed"),
     of_platform("signing_key", "sealed"),
 ];
 
-/// Columns of bytes that hold hashes, salts and public keys.
+/// Columns of bytes that hold hashes, salts and public keys, and what others sent.
 pub const PLAIN: &[(&str, &str)] = &[
     ("api_key", "hash"),
     ("api_key", "previous_hash"),
@@ -49,6 +51,9 @@ pub const PLAIN: &[(&str, &str)] = &[
     ("audit_log", "hash"),
     ("audit_log", "ip_salt"),
     ("idempotency_record", "fingerprint"),
+    ("hook_delivery", "body"),
+    ("inbound_hook", "previous_token_hash"),
+    ("inbound_hook", "token_hash"),
     ("oidc_request", "state_hash"),
     ("recovery_code", "hash"),
     ("refresh_token", "hash"),

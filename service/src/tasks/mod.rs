@@ -1,8 +1,13 @@
 //! Tasks: what to run, and the runs.
 
+pub mod approval_links;
 pub mod approvals;
 pub mod bulk_actions;
 pub mod definition_config;
+pub mod events;
+pub mod hook_deliveries;
+pub mod hooks;
+pub mod inbound_hooks;
 pub mod launch;
 pub mod run_explain;
 pub mod run_keys;
@@ -10,6 +15,7 @@ pub mod recurrences;
 pub mod run_steps;
 pub mod schedule_fires;
 pub mod scheduled_tasks;
+pub mod queue;
 pub mod run_input;
 pub mod run_steps;
 pub mod run_waits;
@@ -17,5 +23,6 @@ pub mod targets;
 pub mod task_definitions;
 pub mod task_runs;
 pub mod tool_invocations;
+pub mod triggers;
 
 pub use definition_config::DefinitionConfig;

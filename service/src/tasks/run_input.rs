@@ -47,7 +47,7 @@ pub async fn answer(ctx: &Ctx, run: Uuid, body: AnswerRun) -> Result<RunWaitView
     let by = ctx.actor.to_string();
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
     transitions::lock(&tx, ctx.tenant, run).await?;
-    let given = Answer { output: json!({ "answer": answer }), by: by.clone() };
+    let given = Answer { output: json!({ "answer": answer }), by: by.clone(), event: None };
     let Some(answered) = transitions::answer(&tx, ctx.tenant, wait.id, given, now).await? else {
         return Err(already_answered());
     };

@@ -40,6 +40,9 @@ pub struct RunWaitView {
     pub answered_by: Option<String>,
     #[schema(required)]
     pub answered_at: Option<DateTime<Utc>>,
+    /// The event that satisfied it.
+    #[schema(required)]
+    pub event_id: Option<Uuid>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -63,6 +66,7 @@ impl From<Model> for RunWaitView {
             expires_at,
             answered_by,
             answered_at,
+            event_id,
             created_at,
             updated_at,
         } = wait;
@@ -79,6 +83,7 @@ impl From<Model> for RunWaitView {
             expires_at,
             answered_by,
             answered_at,
+            event_id,
             created_at,
             updated_at,
         }

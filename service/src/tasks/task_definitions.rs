@@ -11,7 +11,8 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::DefinitionConfig;
-use super::scheduled_tasks::{self, ScheduleSettings};
+use super::scheduled_tasks;
+use super::triggers::Trigger;
 use crate::agents::agents::Agents;
 use crate::agents::tools::Tools;
 use crate::crud::{
@@ -38,28 +39,6 @@ impl Resource for TaskDefinitions {
     async fn follow(ctx: &Ctx, tx: &TenantTx, old: Option<&Model>, new: Option<&Model>) -> Result<()> {
         scheduled_tasks::follow(ctx, tx, old, new).await
     }
-}
-
-/// What starts runs. `{}` and `{"type": "MANUAL"}` are the same: a call of `POST /v1/task-runs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema, Validate)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Trigger {
-    #[serde(default, rename = "type")]
-    pub kind: TriggerType,
-    /// Of a SCHEDULED definition, which owns this schedule: it is among the scheduled tasks under the
-    /// definition's name, where it is paused, triggered and watched.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[validate(nested)]
-    pub schedule: Option<ScheduleSettings>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum TriggerType {
-    #[default]
-    Manual,
-    /// The schedule, and calls as well.
-    Schedule,
 }
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
@@ -247,7 +226,7 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
         metadata,
     } = body;
     check(kind, agent_id, tool_id, &config)?;
-    check_trigger(kind, &trigger)?;
+    trigger.check(kind)?;
     let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     check_targets(ctx, workspace_id, agent_id, tool_id).await?;
     let now = ctx.core.clock.now();
@@ -317,7 +296,7 @@ fn changes(row: &Model, body: &UpdateTaskDefinition) -> Result<ActiveModel> {
     }
     let current: Trigger = document::read(row.trigger_config.clone());
     let trigger = trigger.as_ref().unwrap_or(&current);
-    check_trigger(kind, trigger)?;
+    trigger.check(kind)?;
     if *trigger != current {
         changes.trigger_config = Set(document::stored(trigger)?);
     }
@@ -345,24 +324,6 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
 }
 
 /// A SCHEDULED definition has a schedule, and no other has.
-fn check_trigger(kind: TaskType, trigger: &Trigger) -> Result<()> {
-    let Trigger { kind: starts, schedule } = trigger;
-    let is_scheduled = kind == TaskType::Scheduled;
-    if is_scheduled != (*starts == TriggerType::Schedule) {
-        let message = "A SCHEDULED definition, and no other, has the trigger SCHEDULE.";
-        return Err(Error::invalid("/trigger/type", "exclusive", message));
-    }
-    match schedule {
-        None if is_scheduled => {
-            Err(Error::invalid("/trigger/schedule", "required", "A SCHEDULED definition has a schedule."))
-        }
-        Some(_) if !is_scheduled => {
-            Err(Error::invalid("/trigger/schedule", "exclusive", "Only a SCHEDULED definition has one."))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &DefinitionConfig) -> Result<()> {
     match (agent, tool) {
         (None, None) => return Err(Error::invalid("/agentId", "required", "agentId or toolId is required")),

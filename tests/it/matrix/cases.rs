@@ -87,6 +87,7 @@ pub fn all() -> Vec<Case> {
         runs(),
         bulk_actions(),
         schedules(),
+        triggers(),
         approvals(),
         governance(),
         notifications(),
@@ -375,6 +376,7 @@ fn runs() -> Vec<Case> {
         create(json!({ "agentId": "@agent", "input": "hello" })),
         of("get_task_run", "@run"),
         of("explain_task_run", "@run"),
+        case("get_queue", &[]),
         of("cancel_task_run", "@new:delayed"),
         of("retry_task_run", "@new:cancelled"),
         of("replay_task_run", "@run").with(json!({})),
@@ -431,6 +433,31 @@ fn schedules() -> Vec<Case> {
     ]
 }
 
+fn triggers() -> Vec<Case> {
+    let hook = json!({ "name": "hook #", "definitionId": "@webhook", "scheme": "NONE" });
+    vec![
+        case("list_events", &[("cursor", "@cursor")]),
+        case("list_events", &[("workspaceId", "@workspace")]),
+        case("create_event", &[]).with(json!({ "type": "matrix.event", "data": { "a": 1 } })),
+        case("create_event", &[]).with(json!({ "type": "matrix.event", "workspaceId": "@workspace" })),
+        of("get_event", "@event"),
+        case("list_inbound_hooks", &[("cursor", "@cursor")]),
+        case("list_inbound_hooks", &[("definitionId", "@webhook")]),
+        case("list_inbound_hooks", &[("workspaceId", "@workspace")]),
+        case("create_inbound_hook", &[]).with(hook),
+        of("get_inbound_hook", "@hook"),
+        of("update_inbound_hook", "@new:hook").with(json!({ "name": "other #" })),
+        of("delete_inbound_hook", "@new:hook"),
+        of("rotate_inbound_hook", "@new:hook").with(json!({})),
+        case("receive_hook", &[("token", "@new:hook-token")]).with(json!({ "a": 1 })),
+        case("list_hook_deliveries", &[("cursor", "@cursor")]),
+        case("list_hook_deliveries", &[("hookId", "@hook")]),
+        case("list_hook_deliveries", &[("runId", "@hook-run")]),
+        of("get_hook_delivery", "@delivery"),
+        of("replay_hook_delivery", "@delivery"),
+    ]
+}
+
 fn notifications() -> Vec<Case> {
     vec![
         case("list_mails", &[("cursor", "@cursor")]),
@@ -450,6 +477,9 @@ fn approvals() -> Vec<Case> {
         case("list_approvals", &[("runId", "@waiting")]),
         of("get_approval", "@approval"),
         of("decide_approval", "@new:approval").with(json!({ "decision": "APPROVE" })),
+        of("create_approval_link", "@new:approval").takes(Takes::Person),
+        case("get_approval_link", &[("token", "@new:link-token")]),
+        case("decide_by_link", &[("token", "@new:link-token")]).with(json!({ "decision": "APPROVE" })),
     ]
 }
 

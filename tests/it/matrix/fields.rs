@@ -37,6 +37,10 @@ on_both! {
         let mut probed = BTreeSet::new();
         for case in cases::all() {
             let Some(body) = &case.body else { continue };
+            // What a hook is sent is the sender's.
+            if case.operation == "receive_hook" {
+                continue;
+            }
             let operation = case.of();
             let described = &document["paths"][&operation.path][operation.method.to_lowercase()];
             let writes = fields(&document, &described["requestBody"]["content"]["application/json"]["schema"]);

@@ -17,12 +17,14 @@ const AT_ONCE: usize = 8;
 /// In the order of their power.
 const ROLES: [&str; 5] = ["VIEWER", "OPERATOR", "MANAGER", "ADMIN", "OWNER"];
 /// Open to the world; the document must agree.
-const PUBLIC: [&str; 20] = [
+const PUBLIC: [&str; 23] = [
     "accept_invite",
     "complete_sign_in",
     "confirm_email_change",
+    "decide_by_link",
     "decline_invite",
     "finish_oidc_sign_in",
+    "get_approval_link",
     "get_jwks",
     "get_livez",
     "get_metrics",
@@ -31,6 +33,7 @@ const PUBLIC: [&str; 20] = [
     "log_in",
     "log_out",
     "preview_invite",
+    "receive_hook",
     "refresh_session",
     "request_magic_link",
     "request_password_reset",

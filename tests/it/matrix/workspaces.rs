@@ -12,7 +12,7 @@ use crate::support::{App, Client, people};
 
 const AT_ONCE: usize = 8;
 /// What may belong to a workspace.
-const WITHIN: [&str; 23] = [
+const WITHIN: &[&str] = &[
     "agent",
     "paused",
     "tool",
@@ -25,6 +25,14 @@ const WITHIN: [&str; 23] = [
     "cancelled",
     "waiting",
     "approval",
+    "questioning",
+    "question",
+    "event",
+    "webhook",
+    "placed-webhook",
+    "hook",
+    "delivery",
+    "hook-run",
     "api-key",
     "placed-agent",
     "placed-tool",

@@ -64,8 +64,16 @@ pub const KINDS: &[&str] = &[
     "paused-schedule",
     "fire",
     "scheduled-run",
+    "link-token",
     "questioning",
     "question",
+    "event",
+    "webhook",
+    "placed-webhook",
+    "hook",
+    "hook-token",
+    "delivery",
+    "hook-run",
     "placed-agent",
     "placed-tool",
     "placed-definition",
@@ -127,6 +135,10 @@ impl<'a> World<'a> {
             "bulk",
             "privacy",
             "domain",
+            "event",
+            "hook",
+            "delivery",
+            "questioning",
         ] {
             world.make(kind).await;
         }
@@ -336,6 +348,38 @@ impl<'a> World<'a> {
                 self.question(&run).await;
                 run
             }
+            "event" => {
+                let placed = self.placed(json!({ "type": "matrix.event" }), self.within);
+                let id = self.create("/v1/events", placed).await;
+                if self.within.is_none() {
+                    let within = self.kept("workspace").await;
+                    self.create("/v1/events", json!({ "type": "matrix.event", "workspaceId": within })).await;
+                }
+                id
+            }
+            "webhook" => {
+                let (tool, trigger) = (self.kept("tool").await, json!({ "type": "WEBHOOK" }));
+                let body = json!({ "name": name, "type": "WEBHOOK", "toolId": tool, "trigger": trigger });
+                self.create("/v1/task-definitions", self.placed(body, self.within)).await
+            }
+            "hook" => text(&self.hook(&name).await["id"]),
+            "hook-token" => {
+                let url = text(&self.hook(&name).await["url"]);
+                url.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+            "delivery" | "hook-run" => {
+                let hook = self.hook(&name).await;
+                let (_, token) = hook["url"].as_str().unwrap().rsplit_once('/').unwrap();
+                self.app.anyone().post(&format!("/v1/hooks/{token}"), json!({ "a": 1 })).await.expect(202);
+                let path = format!("/v1/hook-deliveries?hookId={}", text(&hook["id"]));
+                let delivery = self.owner.get(&path).await.expect(200)["data"][0].clone();
+                text(&delivery[if kind == "delivery" { "id" } else { "runId" }])
+            }
+            "link-token" => {
+                let approval = Box::pin(self.make("approval")).await;
+                let link = self.post(&format!("/v1/approvals/{approval}/links"), json!({})).await;
+                link["url"].as_str().unwrap().rsplit('/').next().unwrap_or_default().to_owned()
+            }
             "question" => self.question(&Box::pin(self.make("questioning")).await).await,
             other => panic!("nobody can make {other:?}"),
         }
@@ -392,6 +436,15 @@ impl<'a> World<'a> {
     async fn make_placed(&self, kind: &str, name: &str, workspace: &str) -> String {
         let (path, body) = match kind {
             "agent" => ("/v1/agents", json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" })),
+            "webhook" => {
+                let tool = Box::pin(self.kept("placed-tool")).await;
+                let trigger = json!({ "type": "WEBHOOK" });
+                let body = json!({ "name": name, "type": "WEBHOOK", "toolId": tool, "trigger": trigger });
+                let id = self.create("/v1/task-definitions", self.placed(body, Some(workspace))).await;
+                let hook = json!({ "name": name, "definitionId": id, "scheme": "NONE" });
+                self.create("/v1/inbound-hooks", hook).await;
+                return id;
+            }
             "tool" => {
                 let config = json!({ "function": "builtin/echo" });
                 ("/v1/tools", json!({ "name": name, "type": "FUNCTION", "config": config }))
@@ -492,6 +545,13 @@ impl<'a> World<'a> {
             }
             changes.changed().await;
         }
+    }
+
+    /// A hook that takes whatever is sent, as it is shown once.
+    async fn hook(&self, name: &str) -> Value {
+        let definition = Box::pin(self.kept("webhook")).await;
+        let body = json!({ "name": name, "definitionId": definition, "scheme": "NONE" });
+        self.post("/v1/inbound-hooks", body).await
     }
 
     /// The question that the run waits for.

@@ -2,7 +2,7 @@
 //! on with the run that was interrupted, or makes another.
 
 mod scene;
-mod timeline;
+pub mod timeline;
 
 use std::process::ExitCode;
 

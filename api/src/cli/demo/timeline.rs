@@ -131,6 +131,12 @@ fn short(words: &str) -> String {
     words.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
+/// An event on a line of its own, as it is.
+pub fn line(event: &RunEventView) -> String {
+    let time = event.created_at.format("%H:%M:%S%.3f");
+    format!("  {time}  {:>3}  {:<20} {}", event.seq, event.kind, short(&details(&event.data)))
+}
+
 fn details(data: &Value) -> String {
     let Value::Object(fields) = data else { return data.to_string() };
     let shown = fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {

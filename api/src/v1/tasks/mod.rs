@@ -1,5 +1,6 @@
 //! Task definitions, runs and the decisions they wait for.
 
+mod approval_links;
 mod approvals;
 mod bulk_actions;
 mod run_explain;
@@ -7,6 +8,11 @@ mod recurrences;
 mod run_steps;
 mod schedule_fires;
 mod scheduled_tasks;
+mod events;
+mod hook_deliveries;
+mod hooks;
+mod inbound_hooks;
+mod queue;
 mod run_input;
 mod run_steps;
 mod run_waits;
@@ -27,7 +33,13 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(schedule_fires::routes)
         .configure(recurrences::routes)
         .configure(run_input::routes)
+        .configure(events::routes)
+        .configure(inbound_hooks::routes)
+        .configure(hook_deliveries::routes)
+        .configure(hooks::routes)
         .configure(run_waits::routes)
         .configure(approvals::routes)
+        .configure(approval_links::routes)
+        .configure(queue::routes)
         .configure(tool_invocations::routes);
 }

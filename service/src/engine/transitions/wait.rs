@@ -106,6 +106,8 @@ pub struct Answer {
     /// What the call that waits gives.
     pub output: Json,
     pub by: String,
+    /// The event that it is of.
+    pub event: Option<Uuid>,
 }
 
 /// OPEN → SATISFIED, if nobody was first and it is not too late.
@@ -117,9 +119,9 @@ pub async fn answer(
     now: DateTime<Utc>,
 ) -> Result<Option<run_wait::Model>, DbErr> {
     let sql = "UPDATE run_wait SET status = 'SATISFIED', answer = $3, answered_by = $4, answered_at = $5, \
-         updated_at = $5 WHERE tenant_id = $1 AND id = $2 AND status = 'OPEN' AND expires_at > $5 RETURNING *";
-    let Answer { output, by } = answer;
-    let values = vec![tenant.into(), wait.into(), output.into(), by.into(), now.into()];
+         event_id = $6, updated_at = $5 WHERE tenant_id = $1 AND id = $2 AND status = 'OPEN' AND expires_at > $5 RETURNING *";
+    let Answer { output, by, event } = answer;
+    let values = vec![tenant.into(), wait.into(), output.into(), by.into(), now.into(), event.into()];
     let row = tx.query(sql, values).await?.into_iter().next();
     row.map(|row| run_wait::Model::from_query_result(&row, "")).transpose()
 }

@@ -26,6 +26,9 @@ const ENDED_SESSIONS: &str = "SELECT id FROM session WHERE tenant_id = $1 AND id
 const OLD_UNFIRED: &str = "DELETE FROM schedule_fire WHERE tenant_id = $1 AND id IN \
      (SELECT f.id FROM schedule_fire f WHERE f.tenant_id = $1 AND f.id < $3 AND f.run_id IS NULL \
      AND f.settled_at < $2 LIMIT 500)";
+const OLD_EVENTS: &str = "SELECT id FROM event WHERE tenant_id = $1 AND id < $3 AND created_at < $2";
+const OLD_DELIVERIES: &str =
+    "SELECT id FROM hook_delivery WHERE tenant_id = $1 AND id < $3 AND created_at < $2";
 /// The audit log goes from its beginning, without gaps.
 const OLD_AUDIT: &str = "SELECT number FROM audit_log WHERE tenant_id = $1 AND id < $3 AND created_at < $2";
 
@@ -34,6 +37,8 @@ fn candidates(class: RetentionClass) -> &'static str {
         RetentionClass::Runs => ENDED_RUNS,
         RetentionClass::Audit => OLD_AUDIT,
         RetentionClass::Sessions => ENDED_SESSIONS,
+        RetentionClass::Events => OLD_EVENTS,
+        RetentionClass::HookDeliveries => OLD_DELIVERIES,
     }
 }
 
@@ -66,6 +71,8 @@ pub async fn remove(
         RetentionClass::Runs => runs(&tx, before).await?,
         RetentionClass::Sessions => sessions(&tx, before).await?,
         RetentionClass::Audit => audit(&tx, before).await?,
+        RetentionClass::Events => events(&tx, before).await?,
+        RetentionClass::HookDeliveries => deliveries(&tx, before).await?,
     };
     if removed == 0 {
         return Ok(false);
@@ -91,6 +98,8 @@ async fn runs(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
         "UPDATE task_run SET replay_of = NULL WHERE tenant_id = $1 AND replay_of IN",
         "DELETE FROM approval WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_wait WHERE tenant_id = $1 AND run_id IN",
+        "DELETE FROM event_run WHERE tenant_id = $1 AND run_id IN",
+        "DELETE FROM hook_delivery WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_event WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_step WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM schedule_fire WHERE tenant_id = $1 AND settled_at IS NOT NULL AND run_id IN",
@@ -110,6 +119,23 @@ async fn sessions(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
     ] {
         of(tx, sql, &ids).await?;
     }
+    Ok(ids.len())
+}
+
+async fn events(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
+    let ids = ids(tx, RetentionClass::Events, before, "").await?;
+    for sql in [
+        "DELETE FROM event_run WHERE tenant_id = $1 AND event_id IN",
+        "DELETE FROM event WHERE tenant_id = $1 AND id IN",
+    ] {
+        of(tx, sql, &ids).await?;
+    }
+    Ok(ids.len())
+}
+
+async fn deliveries(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
+    let ids = ids(tx, RetentionClass::HookDeliveries, before, "").await?;
+    of(tx, "DELETE FROM hook_delivery WHERE tenant_id = $1 AND id IN", &ids).await?;
     Ok(ids.len())
 }
 

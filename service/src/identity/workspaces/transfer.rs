@@ -69,6 +69,12 @@ pub struct MovedToWorkspace {
     pub definition_ids: Vec<Uuid>,
 }
 
+/// Inbound hooks are where their definitions are.
+const HOOKS_FOLLOW: &str = "UPDATE inbound_hook SET workspace_id = (SELECT d.workspace_id FROM task_definition d \
+     WHERE d.tenant_id = inbound_hook.tenant_id AND d.id = inbound_hook.definition_id) \
+     WHERE tenant_id = $1 AND workspace_id IS DISTINCT FROM (SELECT d.workspace_id FROM task_definition d \
+     WHERE d.tenant_id = inbound_hook.tenant_id AND d.id = inbound_hook.definition_id)";
+
 /// Moves into the workspace, from wherever each is.
 ///
 /// # Errors
@@ -126,6 +132,7 @@ async fn relocate(ctx: &Ctx, id: Uuid, what: MoveToWorkspace, to: Option<Uuid>) 
         .await?,
     };
     scheduled_tasks::move_of(&tx, &moved.definition_ids, to).await?;
+    tx.execute(HOOKS_FOLLOW, Vec::new()).await?;
     if !tx.query(CROSSING, Vec::new()).await?.is_empty() {
         let message =
             "Something that is moved uses, or is used by, what would belong to another place: move it along.";

@@ -61,8 +61,15 @@ pub enum Letter<'a> {
     },
     /// Several, a line each.
     Digest {
-        lines: &'a [String],
+        lines: &'a [Line],
     },
+}
+
+/// A line of a digest.
+pub struct Line {
+    pub text: String,
+    /// Of ours: where to go from here.
+    pub link: Option<String>,
 }
 
 impl Letter<'_> {
@@ -195,12 +202,17 @@ impl Letter<'_> {
             ),
             Self::Notice { title, text, .. } => format!("{}.\n\n{}", linkless(title), linkless(text)),
             Self::Digest { lines } => {
-                let lines: Vec<String> = lines.iter().map(|line| format!("- {}", linkless(line))).collect();
+                let lines: Vec<String> = lines.iter().map(item).collect();
                 lines.join("\n\n")
             }
         };
         SecretString::from(format!("Hello,\n\n{text}\n\nMission Control\n{base}\n"))
     }
+}
+
+fn item(line: &Line) -> String {
+    let link = line.link.as_ref().map(|link| format!("\n  {link}")).unwrap_or_default();
+    format!("- {}{link}", linkless(&line.text))
 }
 
 fn page(base: &Url, name: &str) -> String {

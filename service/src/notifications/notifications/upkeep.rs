@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::identity::api_key;
 use entity::identity::membership::{self, MembershipStatus, Role};
-use entity::notifications::notification::Model;
+use entity::notifications::notification::{Model, NotificationType};
 use entity::tasks::approval;
 use sea_orm::{ColumnTrait as _, FromQueryResult as _, Iterable as _, Order};
 use serde_json::Value;
@@ -19,9 +19,10 @@ use crate::core::Core;
 use crate::db::{Reason, SystemTx};
 use crate::error::Result;
 use crate::identity::users;
-use crate::notifications::mails::{self, Letter};
+use crate::notifications::mails::{self, Letter, Line};
 use crate::notifications::notify::notice::words;
 use crate::notifications::notify::{MOST_RECIPIENTS, Notice, notify};
+use crate::tasks::approval_links;
 
 /// Keys, or approvals, of one transaction: each may be told to fifty people.
 const BATCH: usize = 5;
@@ -152,9 +153,10 @@ async fn mail(core: &Core, tx: &SystemTx, now: DateTime<Utc>) -> Result<()> {
             continue;
         }
         rows.sort_by_key(|row| row.number);
-        let mut lines: Vec<String> = rows.iter().take(LINES).map(line).collect();
+        let lines: Result<Vec<Line>> = rows.iter().take(LINES).map(|row| line(core, row)).collect();
+        let mut lines = lines?;
         if rows.len() > LINES {
-            lines.push(format!("… and {} more.", rows.len() - LINES));
+            lines.push(Line { text: format!("… and {} more.", rows.len() - LINES), link: None });
         }
         let letter = Letter::Digest { lines: &lines };
         mails::queue(core, tx.connection(), &person.email, &letter).await?;
@@ -162,9 +164,12 @@ async fn mail(core: &Core, tx: &SystemTx, now: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-fn line(row: &Model) -> String {
+/// What is asked for can be decided from the mail.
+fn line(core: &Core, row: &Model) -> Result<Line> {
     let (title, text) = words(row.kind, &row.data);
-    format!("{title}. {text}")
+    let asked = row.tenant_id.zip(row.resource_id).filter(|_| row.kind == NotificationType::ApprovalRequested);
+    let link = asked.map(|(tenant, approval)| approval_links::url(core, tenant, approval, row.user_id));
+    Ok(Line { text: format!("{title}. {text}"), link: link.transpose()? })
 }
 
 async fn forget(tx: &SystemTx, before: DateTime<Utc>) -> Result<()> {

@@ -17,6 +17,7 @@ mod tests;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use entity::agents::tool::ToolType;
 use serde_json::Value;
 
@@ -27,6 +28,7 @@ pub use self::name::check_tool_name;
 pub use self::secret::{BoundSecret, NoSecrets, SecretSource, place};
 use crate::clock::Clock;
 use crate::egress::Egress;
+use crate::engine::Wait;
 use crate::error::Error;
 
 /// Bytes of an output as compact JSON, unless the caller says otherwise.

@@ -1,0 +1,114 @@
+//! The tenant's work at a glance: what waits, what runs, what ended lately. Each figure costs a bounded look: live runs
+//! are counted up to a cap, and of those that ended the newest are looked at.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::tasks::task_run::{Column, Entity, Model, RunReason, RunStatus};
+use sea_orm::{ColumnTrait as _, Order};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::ctx::Ctx;
+use crate::error::Result;
+
+/// Live runs of one status are counted no further.
+const CAP: u64 = 10_000;
+/// The newest runs, which the figures of the last minute are made of.
+const NEWEST: u64 = 1_000;
+const WINDOW: TimeDelta = TimeDelta::seconds(60);
+const FAILURES: u64 = 5;
+
+/// The tenant's work at a glance, as far as the caller sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueView {
+    pub pending: CountView,
+    pub running: CountView,
+    pub waiting: CountView,
+    pub last_minute: LastMinuteView,
+    /// The runs that failed last.
+    pub failures: Vec<FailureView>,
+    /// When this was so.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CountView {
+    pub count: u64,
+    /// There are more than were counted.
+    pub is_capped: bool,
+}
+
+/// What happened in the last sixty seconds, among the thousand newest runs.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastMinuteView {
+    pub created: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// More than a thousand runs were created: the figures are of a part of them.
+    pub is_capped: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureView {
+    pub run_id: Uuid,
+    #[schema(required)]
+    pub definition_id: Option<Uuid>,
+    #[schema(required)]
+    pub agent_id: Option<Uuid>,
+    pub reason: RunReason,
+    #[schema(required)]
+    pub code: Option<String>,
+    #[schema(required)]
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+impl From<Model> for FailureView {
+    fn from(run: Model) -> Self {
+        let Model { id, definition_id, agent_id, reason, error, completed_at, .. } = run;
+        let code = error.and_then(|error| error.get("code").and_then(Value::as_str).map(str::to_owned));
+        Self { run_id: id, definition_id, agent_id, reason, code, completed_at }
+    }
+}
+
+pub async fn get(ctx: &Ctx) -> Result<QueueView> {
+    let now = ctx.core.clock.now();
+    let db = ctx.db();
+    let failed = db.list::<Entity>().filter(Column::Status.eq(RunStatus::Failed));
+    let failures = failed.order_by(Column::Id, Order::Desc).limit(FAILURES).all().await?;
+    Ok(QueueView {
+        pending: count(ctx, RunStatus::Pending).await?,
+        running: count(ctx, RunStatus::Running).await?,
+        waiting: count(ctx, RunStatus::Waiting).await?,
+        last_minute: last_minute(ctx, now).await?,
+        failures: failures.into_iter().map(FailureView::from).collect(),
+        at: now,
+    })
+}
+
+async fn count(ctx: &Ctx, status: RunStatus) -> Result<CountView> {
+    let db = ctx.db();
+    let count = db.list::<Entity>().filter(Column::Status.eq(status)).count(CAP + 1).await?;
+    Ok(CountView { count: count.min(CAP), is_capped: count > CAP })
+}
+
+async fn last_minute(ctx: &Ctx, now: DateTime<Utc>) -> Result<LastMinuteView> {
+    let db = ctx.db();
+    let newest = db.list::<Entity>().order_by(Column::Id, Order::Desc).limit(NEWEST).all().await?;
+    let since = now - WINDOW;
+    let mut seen = LastMinuteView::default();
+    for run in &newest {
+        seen.created += u64::from(run.created_at > since);
+        let ended = run.completed_at.is_some_and(|at| at > since);
+        seen.completed += u64::from(ended && run.status == RunStatus::Completed);
+        seen.failed += u64::from(ended && run.status == RunStatus::Failed);
+        seen.cancelled += u64::from(ended && run.status == RunStatus::Cancelled);
+    }
+    seen.is_capped = seen.created >= NEWEST;
+    Ok(seen)
+}
