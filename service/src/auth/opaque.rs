@@ -52,11 +52,8 @@ pub const OIDC_STATE: Kind = Kind {
 };
 
 /// The token in the URL of an inbound hook. Who sends a bad one is told that there is no such hook.
-pub const HOOK_TOKEN: Kind = Kind {
-    prefix: "mc_hk_",
-    invalid_code: "credential_invalid",
-    invalid_detail: "There is no such hook.",
-};
+pub const HOOK_TOKEN: Kind =
+    Kind { prefix: "mc_hk_", invalid_code: "credential_invalid", invalid_detail: "There is no such hook." };
 
 /// One kind of credential: `<prefix>` + 43 random base62 characters + CRC-32 of all before it in
 /// 6 base62 characters.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use entity::governance::idempotency_record;
 use entity::tasks::{approval, run_wait, task_run};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait as _, DbErr, EntityTrait, FromQueryResult as _, IntoActiveModel, ModelTrait,
-    QueryFilter as _,
+    ActiveModelTrait, ColumnTrait as _, DbErr, EntityTrait, FromQueryResult as _, IntoActiveModel,
+    ModelTrait, QueryFilter as _,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -126,11 +126,7 @@ impl Committer {
         answer.await.map_err(Error::internal)?
     }
 
-    pub async fn write(
-        &self,
-        write: HeldWrite,
-        awaited: Awaited,
-    ) -> Result<Written, LeaseLost> {
+    pub async fn write(&self, write: HeldWrite, awaited: Awaited) -> Result<Written, LeaseLost> {
         let steps = write
             .progress
             .steps

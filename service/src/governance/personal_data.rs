@@ -130,10 +130,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
         ],
     ),
     ("idempotency_record", &[("principal", Pseudonym), ("route", Nothing), ("key", Content)]),
-    (
-        "inbound_hook",
-        &[("name", Content), ("scheme", Nothing), ("config", Nothing), ("metadata", Content)],
-    ),
+    ("inbound_hook", &[("name", Content), ("scheme", Nothing), ("config", Nothing), ("metadata", Content)]),
     (
         "integration",
         &[

@@ -75,9 +75,7 @@ async fn end(
     pending.events.push(call::ended(&step));
     pending.steps.push(step);
     Err(match done.outcome {
-        ToolOutcome::Success { output } => {
-            completed(attempt, &RunPolicy::of(attempt.run()), output).await?
-        }
+        ToolOutcome::Success { output } => completed(attempt, &RunPolicy::of(attempt.run()), output).await?,
         ToolOutcome::Failure(failure) => End::Failed(RunError {
             reason: if failure.retryable { RunReason::Error } else { RunReason::NonRetryable },
             code: failure.code.to_owned(),

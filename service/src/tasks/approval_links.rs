@@ -59,7 +59,8 @@ pub async fn create(ctx: &Ctx, id: Uuid) -> Result<ApprovalLinkView> {
     };
     let url = url(&ctx.core, ctx.tenant, id, person)?;
     let view = ApprovalLinkView { approval_id: id, url, expires_at: asked.expires_at };
-    let change = Change::of::<approval::Entity>(id).with(json!({ "link": true, "expiresAt": asked.expires_at }));
+    let change =
+        Change::of::<approval::Entity>(id).with(json!({ "link": true, "expiresAt": asked.expires_at }));
     tx.finish(change, &view).await?;
     Ok(view)
 }

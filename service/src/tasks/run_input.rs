@@ -79,9 +79,11 @@ async fn asked(ctx: &Ctx, run: Uuid, wanted: Option<Uuid>) -> Result<Model> {
     let mut open = questions.into_iter().filter(|wait| wait.status == WaitStatus::Open);
     match (open.next(), open.next()) {
         (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => {
-            Err(Error::invalid("/waitId", "required", "The run asks several questions: say which is answered."))
-        }
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "/waitId",
+            "required",
+            "The run asks several questions: say which is answered.",
+        )),
         (None, _) if was_asked => Err(already_answered()),
         (None, _) => Err(Error::conflict("not_waiting", "The run does not wait for an answer.")),
     }

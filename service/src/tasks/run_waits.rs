@@ -170,14 +170,7 @@ pub(super) async fn fill(ctx: &Ctx, runs: &mut [TaskRunView]) -> Result<()> {
 
 fn of_approval(asked: approval::Model) -> WaitingForView {
     let approval::Model { id, step_number, proposal, expires_at, .. } = asked;
-    WaitingForView {
-        kind: WaitingFor::Approval,
-        id,
-        step_number,
-        request: proposal,
-        key: None,
-        expires_at,
-    }
+    WaitingForView { kind: WaitingFor::Approval, id, step_number, request: proposal, key: None, expires_at }
 }
 
 fn of_wait(wait: Model) -> WaitingForView {

@@ -12,7 +12,8 @@ async fn asking(app: &App) -> (String, String) {
     app.acme.bind(&agent, &tool, json!({ "policy": "ASK" })).await;
     let path = app.acme.create(json!({ "agentId": agent, "input": "go" })).await;
     eventually("it asks", async || app.acme.owner.get(&path).await.expect(200)["status"] == "WAITING").await;
-    let asked = app.acme.owner.get(&format!("/v1/approvals?runId={}", path.rsplit('/').next().unwrap())).await;
+    let asked =
+        app.acme.owner.get(&format!("/v1/approvals?runId={}", path.rsplit('/').next().unwrap())).await;
     (path, asked.expect(200)["data"][0]["id"].as_str().unwrap().to_owned())
 }
 

@@ -63,7 +63,8 @@ async fn output(owner: &Client, run: &Value) -> Value {
 /// Signed as GitHub does.
 async fn github(app: &App, path: &str, secret: &str, id: &str, body: &str) -> Answer {
     let signature = format!("sha256={}", hex(secret, body));
-    let headers = [JSON, ("x-hub-signature-256", &signature), ("x-github-delivery", id), ("x-github-event", "push")];
+    let headers =
+        [JSON, ("x-hub-signature-256", &signature), ("x-github-delivery", id), ("x-github-event", "push")];
     send(app, path, &headers, body).await
 }
 

@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn events_are_found_however_the_stream_is_cut() {
-        let text = "id: 1\nevent: a\ndata: {\"x\":\ndata: 1}\n\n: ping\n\nid: 2\r\nevent: b\r\ndata: é\r\n\r\n";
+        let text =
+            "id: 1\nevent: a\ndata: {\"x\":\ndata: 1}\n\n: ping\n\nid: 2\r\nevent: b\r\ndata: é\r\n\r\n";
         let event = |kind: &str, data: &str| Event { kind: kind.to_owned(), data: data.to_owned() };
         let expected = [event("a", "{\"x\":\n1}"), event("b", "é")];
         for size in [1, 2, 3, 7, 1000] {

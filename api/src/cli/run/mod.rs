@@ -12,9 +12,9 @@ use service::tasks::task_runs::{RunEventView, RunStatus, TaskRunView};
 use uuid::Uuid;
 
 use self::events::Lines;
+use super::Failure;
 use super::demo::timeline;
 use super::remote::{Connection, Remote, Trouble};
-use super::Failure;
 
 /// Between attempts at a server that does not answer, doubling up to the longest.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -28,9 +28,11 @@ pub fn draw(queue: &QueueView, live: &TaskRunPage, is_terminal: bool) -> String 
     let at = queue.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let _ = writeln!(text, "{}  {at}\n", pen.paint(BOLD, "mission-control"));
     let longest = [queue.pending, queue.running, queue.waiting].iter().map(|count| count.count).max();
-    for (name, count, colour) in
-        [("queued", queue.pending, YELLOW), ("running", queue.running, GREEN), ("waiting", queue.waiting, BOLD)]
-    {
+    for (name, count, colour) in [
+        ("queued", queue.pending, YELLOW),
+        ("running", queue.running, GREEN),
+        ("waiting", queue.waiting, BOLD),
+    ] {
         let bar = pen.paint(colour, &bar(count.count, longest.unwrap_or_default()));
         let _ = writeln!(text, "  {name:<8} {:>8}  {bar}", shown(count));
     }

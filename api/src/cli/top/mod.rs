@@ -11,8 +11,8 @@ use clap::Args;
 use service::tasks::queue::QueueView;
 use service::tasks::task_runs::TaskRunPage;
 
-use super::remote::{Connection, Remote, Trouble};
 use super::Failure;
+use super::remote::{Connection, Remote, Trouble};
 
 /// Clears the screen and everything above it; hides and shows the cursor.
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";

@@ -3,7 +3,7 @@
 use actix_web::{get, post};
 use service::auth::permissions::events::{Read, Write};
 use service::crud::Paging;
-use service::tasks::events::{self, CreateEvent, EventFilter, PostedEventPage, EventView};
+use service::tasks::events::{self, CreateEvent, EventFilter, EventView, PostedEventPage};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 

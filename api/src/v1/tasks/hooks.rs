@@ -56,9 +56,10 @@ struct Challenge {
 )]
 #[post("/v1/hooks/{token}")]
 async fn receive_hook(request: HttpRequest, public: Public, Path(token): Path<String>) -> Answer {
-    let headers = request.headers().iter().filter_map(|(name, value)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    });
+    let headers = request
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
     let sent = Sent::new(headers, Body::of(&request).0);
     let receipt =
         public.run(async move |core, info| hooks::receive(&core, &info, &token, sent).await).await?;

@@ -26,8 +26,8 @@ pub use start::{Queue, claim_queue, renew};
 pub use request::{CancelOutcome, cancel, is_decided, retry};
 pub use start::{claim_lane, renew};
 pub use wait::{
-    Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions, satisfy,
-    satisfy_if_answered,
+    Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions,
+    satisfy, satisfy_if_answered,
 };
 
 use chrono::{DateTime, Utc};

@@ -167,7 +167,8 @@ async fn mail(core: &Core, tx: &SystemTx, now: DateTime<Utc>) -> Result<()> {
 /// What is asked for can be decided from the mail.
 fn line(core: &Core, row: &Model) -> Result<Line> {
     let (title, text) = words(row.kind, &row.data);
-    let asked = row.tenant_id.zip(row.resource_id).filter(|_| row.kind == NotificationType::ApprovalRequested);
+    let asked =
+        row.tenant_id.zip(row.resource_id).filter(|_| row.kind == NotificationType::ApprovalRequested);
     let link = asked.map(|(tenant, approval)| approval_links::url(core, tenant, approval, row.user_id));
     Ok(Line { text: format!("{title}. {text}"), link: link.transpose()? })
 }

@@ -1,4 +1,5 @@
 use entity::tasks::approval::ApprovalStatus;
+use entity::tasks::run_wait::WaitStatus;
 use entity::tasks::task_run;
 
 use super::*;
@@ -123,4 +124,49 @@ async fn a_stopped_attempt_calls_nothing() {
     attempt.stop(crate::engine::Stop::Cancelled);
     assert!(matches!(end(&attempt, &tool(SideEffect::Once)).await, Outcome::Cancelled { .. }));
     assert!(attempt.state().journal.is_empty());
+}
+
+/// A run of the built-in that rests now.
+async fn resting(on_expire: &str) -> (FakeAttempt, Tool, tempfile::TempDir) {
+    let (core, folder) = core().await;
+    let schema = builtin_schema("builtin/ask_user");
+    let tool = builtin("ask", "builtin/ask_user", SideEffect::Once, schema);
+    let attempt = FakeAttempt::new(&core, json!({"question": "Well?", "onExpire": on_expire}));
+    let outcome = end(&attempt, &tool).await;
+    let Outcome::Waits { waits, .. } = outcome else { panic!("does not wait: {outcome:?}") };
+    assert_eq!((waits.len(), waits[0].step, &waits[0].request["question"]), (1, 1, &json!("Well?")));
+    assert_eq!(attempt.state().journal[0].kind, StepKind::Wait);
+    (attempt, tool, folder)
+}
+
+fn builtin_schema(function: &str) -> Value {
+    crate::runtime::tools::builtin::find(function).unwrap().parameters()
+}
+
+#[tokio::test]
+async fn a_wait_is_an_intent_that_its_answer_completes() {
+    let (attempt, tool, _folder) = resting("CONTINUE").await;
+    attempt.settle(WaitStatus::Satisfied, Some(json!({"answer": 4})));
+    let next = attempt.resumed();
+    assert_output(&end(&next, &tool).await, json!({"answer": 4}));
+    assert_eq!(next.state().journal.len(), 1, "the step of the intent is the step of the answer");
+}
+
+#[tokio::test]
+async fn a_wait_that_was_cancelled_with_its_run_is_registered_again() {
+    let (attempt, tool, _folder) = resting("CONTINUE").await;
+    attempt.settle(WaitStatus::Cancelled, None);
+    let next = attempt.resumed();
+    assert!(matches!(end(&next, &tool).await, Outcome::Waits { .. }));
+    assert_eq!(next.state().journal.len(), 1);
+}
+
+#[tokio::test]
+async fn an_expiry_fails_the_call_or_the_run() {
+    for (on_expire, reason) in [("CONTINUE", RunReason::NonRetryable), ("FAIL", RunReason::TimedOut)] {
+        let (attempt, tool, _folder) = resting(on_expire).await;
+        attempt.settle(WaitStatus::Expired, None);
+        let outcome = end(&attempt.resumed(), &tool).await;
+        assert_eq!(failed(&outcome), (reason, "wait_expired"));
+    }
 }

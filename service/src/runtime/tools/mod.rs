@@ -105,7 +105,12 @@ impl ToolConfig {
     }
 
     /// What the step's call with these arguments waits for; `None` where calls are made.
-    pub fn wait(&self, step: i32, arguments: &Value, now: DateTime<Utc>) -> Option<Result<Wait, ToolFailure>> {
+    pub fn wait(
+        &self,
+        step: i32,
+        arguments: &Value,
+        now: DateTime<Utc>,
+    ) -> Option<Result<Wait, ToolFailure>> {
         match self {
             Self::Api(_) => None,
             Self::Function(config) => config.wait(step, arguments, now),

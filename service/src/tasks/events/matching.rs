@@ -133,7 +133,8 @@ async fn matching(ctx: &Ctx, event: &Event) -> Result<Vec<(Definition, Trigger)>
             }
         }
         if found.len() > MOST {
-            let message = format!("The event matches more than {MOST} task definitions: nothing was started.");
+            let message =
+                format!("The event matches more than {MOST} task definitions: nothing was started.");
             return Err(Error::conflict("too_many_matches", message));
         }
         if is_last {

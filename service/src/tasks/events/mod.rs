@@ -18,8 +18,8 @@ use sea_orm::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use view::{CreateEvent, EventFilter, PostedEventPage, EventRunStatus, EventRunView, EventView};
 pub(crate) use matching::refusal_of;
+pub use view::{CreateEvent, EventFilter, EventRunStatus, EventRunView, EventView, PostedEventPage};
 pub(crate) use waits::{Came, catch_up, resume};
 
 use crate::crud::{self, Page, Paging};
@@ -58,7 +58,8 @@ pub async fn create(ctx: &Ctx, body: CreateEvent) -> Result<Posted> {
     if !insert(&tx, event.clone()).await? {
         drop(tx);
         let first = first_of(ctx, workspace, event.dedupe_id.as_deref()).await?;
-        return again(ctx, first.ok_or_else(|| Error::internal("an event was neither made nor found"))?).await;
+        return again(ctx, first.ok_or_else(|| Error::internal("an event was neither made nor found"))?)
+            .await;
     }
     let created = started.launch.create(&tx).await?;
     started.settle(&created);

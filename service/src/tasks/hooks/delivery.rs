@@ -111,8 +111,11 @@ pub async fn deliver(
         None => settle(&tx, &delivery).await?,
         Some((person, of)) => {
             insert(&tx, delivery.clone()).await?;
-            person.keep_answer(&tx, &crate::tasks::hook_deliveries::HookDeliveryView::from(delivery.clone())).await?;
-            let change = Change::of::<Entity>(of).with(json!({ "deliveryId": delivery.id, "runId": delivery.run_id }));
+            person
+                .keep_answer(&tx, &crate::tasks::hook_deliveries::HookDeliveryView::from(delivery.clone()))
+                .await?;
+            let change =
+                Change::of::<Entity>(of).with(json!({ "deliveryId": delivery.id, "runId": delivery.run_id }));
             let _recorded = person.record(tx.connection(), change).await?;
         }
     }
@@ -151,7 +154,8 @@ fn row(core: &Core, hook: &Hook, sent: &Sent, verdict: DeliveryVerdict, now: Dat
 #[expect(clippy::disallowed_methods, reason = "the row carries its hook's tenant")]
 async fn claim(tx: &SystemTx, delivery: &Model) -> Result<bool> {
     let row = delivery.clone().into_active_model().reset_all();
-    let inserted = Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx.connection()).await?;
+    let inserted =
+        Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx.connection()).await?;
     Ok(!matches!(inserted, sea_orm::TryInsertResult::Conflicted | sea_orm::TryInsertResult::Inserted(0)))
 }
 

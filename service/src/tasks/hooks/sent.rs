@@ -49,7 +49,8 @@ impl Sent {
     pub fn shown_headers(&self) -> Value {
         let shown = self.headers.iter().take(MOST_HEADERS).map(|(name, value)| {
             let proves = PROOFS.iter().any(|part| name.contains(part));
-            let value = if proves { "[redacted]" } else { &value[..value.floor_char_boundary(LONGEST_HEADER)] };
+            let value =
+                if proves { "[redacted]" } else { &value[..value.floor_char_boundary(LONGEST_HEADER)] };
             (name.clone(), Value::String(value.to_owned()))
         });
         storable(Value::Object(shown.collect()))
@@ -95,9 +96,9 @@ impl Sent {
     pub fn kind(&self, scheme: HookScheme, body: &Value) -> Option<String> {
         let named = match scheme {
             HookScheme::Github => self.header("x-github-event"),
-            HookScheme::Slack => {
-                ["/event/type", "/payload/type", "/type"].iter().find_map(|place| body.pointer(place)?.as_str())
-            }
+            HookScheme::Slack => ["/event/type", "/payload/type", "/type"]
+                .iter()
+                .find_map(|place| body.pointer(place)?.as_str()),
             _ => body.get("type").and_then(Value::as_str),
         };
         named.map(cut)
@@ -168,7 +169,8 @@ mod tests {
     use super::*;
 
     fn sent(kind: &str, body: &str) -> Sent {
-        let headers = [("Content-Type", kind), ("X-Hub-Signature", "s"), ("authorization", "a"), ("X-Plain", "p")];
+        let headers =
+            [("Content-Type", kind), ("X-Hub-Signature", "s"), ("authorization", "a"), ("X-Plain", "p")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Sent::new(headers, Bytes::copy_from_slice(body.as_bytes()))
     }
@@ -180,7 +182,11 @@ mod tests {
             ("application/cloudevents+json", "[1]", json!([1])),
             ("text/plain", "a=b", json!("a=b")),
             ("application/x-www-form-urlencoded", "a=1&a=2&b=%C3%A9", json!({ "a": ["1", "2"], "b": "é" })),
-            ("application/x-www-form-urlencoded", "payload=%7B%22x%22%3A1%7D", json!({ "payload": { "x": 1 } })),
+            (
+                "application/x-www-form-urlencoded",
+                "payload=%7B%22x%22%3A1%7D",
+                json!({ "payload": { "x": 1 } }),
+            ),
             ("", "", Value::Null),
             ("", r#""x""#, json!("x")),
             ("application/json", r#"{"a":"b\u0000"}"#, json!({ "a": "b\u{fffd}" })),
@@ -188,7 +194,9 @@ mod tests {
             assert_eq!(sent(kind, body).read().unwrap(), expected, "{kind} {body}");
         }
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
-        for (kind, body) in [("application/json", "{"), ("application/json", deep.as_str()), ("image/png", "x")] {
+        for (kind, body) in
+            [("application/json", "{"), ("application/json", deep.as_str()), ("image/png", "x")]
+        {
             assert!(sent(kind, body).read().is_err(), "{kind}");
         }
     }
@@ -196,7 +204,10 @@ mod tests {
     #[test]
     fn what_proves_something_is_not_shown() {
         let shown = sent("text/plain", "").shown_headers();
-        assert_eq!((&shown["authorization"], &shown["x-hub-signature"]), (&json!("[redacted]"), &json!("[redacted]")));
+        assert_eq!(
+            (&shown["authorization"], &shown["x-hub-signature"]),
+            (&json!("[redacted]"), &json!("[redacted]"))
+        );
         assert_eq!(shown["x-plain"], "p");
     }
 }

@@ -65,14 +65,24 @@ impl HookConfig {
     /// # Errors
     /// [`Error::Invalid`] under `/config`.
     pub fn check(&self, scheme: HookScheme) -> Result<()> {
-        let Self { header, prefix, algorithm: _, encoding: _, timestamp_header, signed_content, delivery_id_header } =
-            self;
+        let Self {
+            header,
+            prefix,
+            algorithm: _,
+            encoding: _,
+            timestamp_header,
+            signed_content,
+            delivery_id_header,
+        } = self;
         let mut errors = Vec::new();
         let mut refuse = |field: &str, code, message: &str| {
             errors.push(FieldError::new(format!("/config/{field}"), code, message));
         };
-        let names =
-            [("header", header), ("timestampHeader", timestamp_header), ("deliveryIdHeader", delivery_id_header)];
+        let names = [
+            ("header", header),
+            ("timestampHeader", timestamp_header),
+            ("deliveryIdHeader", delivery_id_header),
+        ];
         for (field, name) in names {
             if name.as_ref().is_some_and(|name| !is_header(name)) {
                 refuse(field, "header", "The name of a header has 1 to 100 of A-Z, a-z, 0-9, - and _.");

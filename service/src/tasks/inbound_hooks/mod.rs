@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 pub use config::HookConfig;
 pub use views::{
-    CreateInboundHook, InboundHookFilter, InboundHookPage, InboundHookView, NewInboundHookView, Rotated,
-    RotateInboundHook, UpdateInboundHook,
+    CreateInboundHook, InboundHookFilter, InboundHookPage, InboundHookView, NewInboundHookView,
+    RotateInboundHook, Rotated, UpdateInboundHook,
 };
 
 use super::task_definitions::TaskDefinitions;
@@ -102,7 +102,10 @@ pub async fn create(ctx: &Ctx, body: CreateInboundHook) -> Result<NewInboundHook
     tx.lock_tenant().await?;
     let others = tx.everywhere::<Entity>().filter(Column::DefinitionId.eq(definition_id));
     if others.filter(Column::DeletedAt.is_null()).count(MOST).await? >= MOST {
-        return Err(Error::conflict("too_many_hooks", format!("A task definition has at most {MOST} hooks.")));
+        return Err(Error::conflict(
+            "too_many_hooks",
+            format!("A task definition has at most {MOST} hooks."),
+        ));
     }
     let taken = on_violation(Violation::Unique, InboundHooks::taken());
     let hook = InboundHookView::from(tx.insert::<Entity>(row).await.map_err(taken)?);

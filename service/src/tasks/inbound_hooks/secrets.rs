@@ -84,7 +84,8 @@ pub fn seal_previous(core: &Core, hook: &Model) -> Result<Option<Vec<u8>>> {
 /// The keys that a signature may be made with now.
 pub fn keys(core: &Core, hook: &Model, now: DateTime<Utc>) -> Result<Vec<Vec<u8>>> {
     let current = hook.secret.as_ref().map(|sealed| (place(hook.tenant_id, hook.id), sealed));
-    let before = hook.previous_secret.as_ref().filter(|_| hook.previous_secret_until.is_some_and(|at| at > now));
+    let before =
+        hook.previous_secret.as_ref().filter(|_| hook.previous_secret_until.is_some_and(|at| at > now));
     let before = before.map(|sealed| (previous_place(hook.tenant_id, hook.id), sealed));
     let mut keys = Vec::new();
     for (place, sealed) in current.into_iter().chain(before) {

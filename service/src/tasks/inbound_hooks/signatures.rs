@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use chrono::{DateTime, Utc};
 use entity::tasks::inbound_hook::HookScheme;
 
-use super::config::{HookConfig, HmacAlgorithm, SignatureEncoding, SignedContent};
+use super::config::{HmacAlgorithm, HookConfig, SignatureEncoding, SignedContent};
 
 const TOLERANCE_SECONDS: i64 = 300;
 /// Signatures that one header may list: a sender lists two while it rotates.
@@ -70,7 +70,8 @@ pub fn verify(
         }
         HookScheme::Stripe => stripe(keys, signed),
         HookScheme::Slack => {
-            let (time, given) = (header(signed, "x-slack-request-timestamp")?, header(signed, "x-slack-signature")?);
+            let (time, given) =
+                (header(signed, "x-slack-request-timestamp")?, header(signed, "x-slack-signature")?);
             recent(time, signed.now)?;
             let given = given.strip_prefix("v0=").ok_or(Unproved::Wrong)?;
             matches(keys, hmac::HMAC_SHA256, &[b"v0:", time.as_bytes(), b":", signed.body], &[unhex(given)?])

@@ -120,7 +120,10 @@ impl FilterCondition {
         let Some(value) = value else { return self.exists == Some(false) && self.asks_nothing_else() };
         self.equals.as_ref().is_none_or(|wanted| same(wanted, value))
             && self.one_of.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| same(wanted, value)))
-            && self.prefix.as_ref().is_none_or(|prefix| value.as_str().is_some_and(|text| text.starts_with(prefix)))
+            && self
+                .prefix
+                .as_ref()
+                .is_none_or(|prefix| value.as_str().is_some_and(|text| text.starts_with(prefix)))
             && compares(value, self.gt, |value, bound| value > bound)
             && compares(value, self.gte, |value, bound| value >= bound)
             && compares(value, self.lt, |value, bound| value < bound)
@@ -161,7 +164,11 @@ impl Check {
     fn filter(&mut self, filter: &EventFilter, pointer: &str, depth: usize) {
         self.parts += 1;
         if depth > MOST_DEPTH {
-            return self.refuse(pointer, "too_deep", format!("A filter is at most {MOST_DEPTH} levels deep."));
+            return self.refuse(
+                pointer,
+                "too_deep",
+                format!("A filter is at most {MOST_DEPTH} levels deep."),
+            );
         }
         if filter.is_empty() {
             return self.refuse(pointer, "required", "A filter says something: to take all, type exists.");
@@ -209,7 +216,11 @@ impl Check {
             self.value(wanted, &pointer_to(pointer, "equals"));
         }
         if condition.prefix.as_ref().is_some_and(|prefix| prefix.len() > LONGEST) {
-            self.refuse(&pointer_to(pointer, "prefix"), "length", format!("A prefix has at most {LONGEST} bytes."));
+            self.refuse(
+                &pointer_to(pointer, "prefix"),
+                "length",
+                format!("A prefix has at most {LONGEST} bytes."),
+            );
         }
     }
 

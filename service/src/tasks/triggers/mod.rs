@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use validator::Validate;
 
-pub use filter::{FilterCondition, EventFilter};
+pub use filter::{EventFilter, FilterCondition};
 
 use crate::error::{Error, FieldError, Result};
 use crate::tasks::scheduled_tasks::ScheduleSettings;
@@ -86,9 +86,13 @@ impl Trigger {
             (TriggerType::Webhook, TaskType::Webhook)
             | (TriggerType::Event, TaskType::Automation)
             | (TriggerType::Manual, TaskType::Automation | TaskType::Chat) => {}
-            (_, TaskType::Webhook) => refuse("type", "mismatch", "A WEBHOOK task has a trigger of type WEBHOOK."),
+            (_, TaskType::Webhook) => {
+                refuse("type", "mismatch", "A WEBHOOK task has a trigger of type WEBHOOK.")
+            }
             (TriggerType::Webhook, _) => refuse("type", "mismatch", "Only a WEBHOOK task has this trigger."),
-            (TriggerType::Event, _) => refuse("type", "mismatch", "Only an AUTOMATION task has this trigger."),
+            (TriggerType::Event, _) => {
+                refuse("type", "mismatch", "Only an AUTOMATION task has this trigger.")
+            }
         }
         match kind {
             TriggerType::Manual | TriggerType::Schedule => {
@@ -104,7 +108,11 @@ impl Trigger {
             TriggerType::Event | TriggerType::Webhook => {}
         }
         if correlation_key.is_some() && *kind != TriggerType::Webhook {
-            refuse("correlationKey", "unsupported", "Only a WEBHOOK trigger has this; an event brings its own.");
+            refuse(
+                "correlationKey",
+                "unsupported",
+                "Only a WEBHOOK trigger has this; an event brings its own.",
+            );
         }
         if correlation_key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY_TEMPLATE) {
             refuse("correlationKey", "length", "The template of a key has at most 500 bytes.");
@@ -115,7 +123,8 @@ impl Trigger {
             (correlation_key.clone().map(Value::String), "/trigger/correlationKey"),
         ];
         for (template, pointer) in templates {
-            if let Some(Err(Error::Invalid { errors: more })) = template.map(|template| Template::check(&template, pointer))
+            if let Some(Err(Error::Invalid { errors: more })) =
+                template.map(|template| Template::check(&template, pointer))
             {
                 errors.extend(more);
             }
@@ -147,7 +156,7 @@ impl Trigger {
 
 fn render(template: &Value, context: &Value, pointer: &str) -> Result<Value> {
     let compiled = Template::compile(template, pointer)?;
-    compiled.render(&Context::from(context)).map_err(|error| {
-        Error::invalid(format!("{pointer}{}", error.pointer), "template", error.message)
-    })
+    compiled
+        .render(&Context::from(context))
+        .map_err(|error| Error::invalid(format!("{pointer}{}", error.pointer), "template", error.message))
 }

@@ -42,7 +42,8 @@ pub fn question(approval: &ApprovalView) -> HttpResponse {
 
 pub fn decided(approval: &ApprovalView) -> HttpResponse {
     let status = serde_json::to_value(approval.status).unwrap_or_default();
-    let body = format!("<h1>{}</h1><p>You can close this page.</p>", escape(status.as_str().unwrap_or_default()));
+    let body =
+        format!("<h1>{}</h1><p>You can close this page.</p>", escape(status.as_str().unwrap_or_default()));
     page(StatusCode::OK, "Approval", &body)
 }
 

@@ -2,9 +2,9 @@
 //! a worker that lists it among its capabilities.
 
 pub mod builtin;
-mod waits;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
