@@ -25,8 +25,8 @@ use crate::notifications::mails::Smtp;
 use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
 use crate::secrets::{self, MasterKeys};
-use crate::tasks::scheduled_tasks::Alarm;
 use crate::tasks::hooks::HookRates;
+use crate::tasks::scheduled_tasks::Alarm;
 use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 

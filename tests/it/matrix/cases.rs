@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::oidc_server::REDIRECT;
 
+#[derive(Clone)]
 pub struct Case {
     pub operation: &'static str,
     /// Path and query parameters.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::cases::{self, Case, Takes};
 use super::request::Request;
 use super::world::World;
-use crate::support::{App, Client};
+use crate::support::Client;
 
 /// What changes something and is done all the same.
 const DONE: [&str; 22] = [

@@ -88,8 +88,8 @@ on_both! {
         for kind in WITHIN.iter().chain(&FRAME[2..]) {
             hidden.kept(kind).await;
         }
-        let everything = [&WITHIN[..], &["workspace", "team-member"]].concat();
-        for (caller, kinds) in [(&colleague, &WITHIN[..]), (&manager, &everything), (&key, &everything)] {
+        let everything = [WITHIN, &["workspace", "team-member"]].concat();
+        for (caller, kinds) in [(&colleague, WITHIN), (&manager, &everything), (&key, &everything)] {
             let count = unknown(&own, &hidden, caller, kinds).await;
             assert!(count > 50, "{count}");
         }
@@ -143,7 +143,7 @@ on_both! {
         for kind in WITHIN {
             own.kept(kind).await;
         }
-        let count = unknown(&own, &other, &key, &[&WITHIN[..], &["workspace"]].concat()).await;
+        let count = unknown(&own, &other, &key, &[WITHIN, &["workspace"]].concat()).await;
         assert!(count > 50, "{count}");
         let mut reached = 0;
         for case in cases::all() {

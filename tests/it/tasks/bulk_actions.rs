@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use service::tasks::bulk_actions;
 
-use crate::support::{App, Tenant, eventually};
+use crate::support::{Tenant, eventually};
 
 /// Runs of an agent that starts nothing.
 async fn held(tenant: &Tenant, name: &str, count: usize) -> (String, Vec<String>) {

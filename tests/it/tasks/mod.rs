@@ -1,11 +1,11 @@
 mod approval_links;
 mod approvals;
 mod bulk_actions;
-mod run_explain;
-mod run_keys;
-mod scheduled_tasks;
 mod events;
 mod hooks;
+mod run_explain;
+mod run_keys;
 mod run_waits;
+mod scheduled_tasks;
 mod task_definitions;
 mod task_runs;

@@ -19,12 +19,8 @@ pub use recover::{
     BATCH, expire_leases, expire_queue, expire_waits, force_cancels, is_quarantined, raise_fences,
     release_node,
 };
-pub use request::{
-    CancelOutcome, cancel, close_questions, is_decided, lock, reopen_questions, retry, satisfy_if_answered,
-};
-pub use start::{Queue, claim_queue, renew};
 pub use request::{CancelOutcome, cancel, is_decided, retry};
-pub use start::{claim_lane, renew};
+pub use start::{Queue, claim_queue, renew};
 pub use wait::{
     Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions,
     satisfy, satisfy_if_answered,

@@ -133,7 +133,6 @@ async fn insert(tx: &SystemTx, event: Model) -> Result<bool> {
     ))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the rows carry their context's tenant")]
 async fn insert_all(tx: &SystemTx, rows: &[event_run::Model]) -> Result<()> {
     if !rows.is_empty() {
         let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());

@@ -113,9 +113,12 @@ async fn of_tenant(ctx: &Ctx) -> Result<Option<CauseView>> {
     let db = ctx.db();
     let tenant = db.get::<tenant::Entity>(ctx.tenant).await?.ok_or(Error::not_found("tenant"))?;
     let message = match tenant.status {
+        TenantStatus::Active if tenant.stopped_at.is_some() => {
+            "The tenant's emergency stop is on: it starts nothing."
+        }
         TenantStatus::Active => return Ok(None),
         TenantStatus::Suspended => "The tenant is suspended: it starts nothing.",
-        TenantStatus::Closing => "The tenant is being closed: it starts nothing.",
+        TenantStatus::Closing | TenantStatus::Erasing => "The tenant is being closed: it starts nothing.",
     };
     Ok(Some(CauseView::blocking(CauseCode::TenantNotActive, message)))
 }

@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::db::{TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::{self, Quota};
-use crate::tasks::task_definitions::Trigger;
+use crate::tasks::triggers::Trigger;
 
 const POINTER: &str = "/trigger/schedule";
 

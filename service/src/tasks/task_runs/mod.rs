@@ -89,18 +89,7 @@ impl TaskRunFilter {
 
 /// One page of the tenant's runs.
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
-    Ok(crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from))
-    let TaskRunFilter { status, reason, agent_id, definition_id, tool_id, workspace_id, parent_run_id } =
-        filter;
-    let all = Condition::all()
-        .add_option(status.map(|status| Column::Status.eq(status)))
-        .add_option(reason.map(|reason| Column::Reason.eq(reason)))
-        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
-        .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
-        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
-        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
-        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
-    let mut page = crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from);
+    let mut page = crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from);
     run_waits::fill(ctx, &mut page.data).await?;
     Ok(page)
 }
