@@ -29,8 +29,6 @@ CREATE INDEX tenant_stopped ON tenant (id) WHERE stopped_at IS NOT NULL;
 
 ALTER TABLE agent ADD COLUMN stopped_at TIMESTAMPTZ;
 
-CREATE INDEX task_run_of_root ON task_run (tenant_id, root_run_id) WHERE root_run_id IS NOT NULL;
-CREATE INDEX task_run_replays ON task_run (tenant_id, replay_of) WHERE replay_of IS NOT NULL;
 
 CREATE TABLE tenant_erasure (
     id UUID PRIMARY KEY,
@@ -49,8 +47,6 @@ CREATE INDEX tenant_erasure_open ON tenant_erasure (id) WHERE completed_at IS NU
 
 const DOWN: &str = "
 DROP TABLE tenant_erasure;
-DROP INDEX task_run_replays;
-DROP INDEX task_run_of_root;
 ALTER TABLE agent DROP COLUMN stopped_at;
 DROP INDEX tenant_stopped;
 DROP INDEX tenant_to_erase;
