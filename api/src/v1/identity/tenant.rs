@@ -73,7 +73,7 @@ async fn close_current_tenant(can: Can<tenant::Close>, Json(close): Json<CloseOw
 /// Reopen the current tenant
 ///
 /// It is again what it was before it was closed: a suspended one stays suspended. One that the platform closed is 403
-/// `closed_by_platform`, one that is not closed 409 `invalid_transition`. Owners may, signed in as persons.
+/// `closed_by_platform`, one that is not closed 409 `invalid_transition`. Owners may.
 #[utoipa::path(
     tag = "Tenants",
     operation_id = "reopen_current_tenant",

@@ -118,10 +118,10 @@ pub async fn close(ctx: &Ctx, id: Uuid, body: CloseTenant) -> Result<TenantView>
 /// 403 `person_only`; 409 as [`close`]; 422 at `/slug`.
 pub async fn close_own(ctx: &Ctx, body: CloseOwnTenant) -> Result<TenantView> {
     let CloseOwnTenant { slug, erase_after_days } = body;
-    require_person(ctx)?;
     if super::get_own(ctx).await?.slug != slug {
         return Err(Error::invalid("/slug", "mismatch", "This is not the slug of your tenant."));
     }
+    require_person(ctx)?;
     close_in(ctx, erase_after_days).await
 }
 
@@ -154,9 +154,8 @@ pub async fn reopen(ctx: &Ctx, id: Uuid) -> Result<TenantView> {
 /// The same, of the caller's own.
 ///
 /// # Errors
-/// 403 `person_only`, `closed_by_platform`; 409 as [`reopen`].
+/// 403 `closed_by_platform`; 409 as [`reopen`].
 pub async fn reopen_own(ctx: &Ctx) -> Result<TenantView> {
-    require_person(ctx)?;
     reopen_in(ctx).await
 }
 
@@ -236,7 +235,7 @@ fn require_person(ctx: &Ctx) -> Result<()> {
     match ctx.actor {
         Actor::User { .. } => Ok(()),
         Actor::ApiKey { .. } | Actor::ClientToken { .. } | Actor::Automation { .. } | Actor::System => {
-            Err(Error::denied("person_only", "Sign in: an API key cannot close or reopen a tenant."))
+            Err(Error::denied("person_only", "Sign in: an API key cannot close a tenant."))
         }
     }
 }

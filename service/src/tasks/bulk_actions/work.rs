@@ -102,6 +102,10 @@ async fn page(core: &Core, action: Model) -> Result<usize> {
         fail(core, &action, "Who created it does not belong to the tenant any more.").await?;
         return Ok(0);
     };
+    // What is not active starts nothing: the action goes on when it is again.
+    if maker.tenant_status != TenantStatus::Active && action.kind != BulkKind::Cancel {
+        return Ok(0);
+    }
     let ctx = match maker.authorize::<Write>(core, &request(&action)) {
         Ok(ctx) => ctx,
         Err(Error::Forbidden { .. } | Error::Denied { .. }) => {
@@ -110,10 +114,6 @@ async fn page(core: &Core, action: Model) -> Result<usize> {
         }
         Err(error) => return Err(error),
     };
-    // What is not active starts nothing: the action goes on when it is again.
-    if maker.tenant_status != TenantStatus::Active && action.kind != BulkKind::Cancel {
-        return Ok(0);
-    }
     if action.succeeded + action.skipped + action.failed >= MOST_ITEMS {
         complete(core, &action, Some("It acted on as many runs as one action may.")).await?;
         return Ok(0);
