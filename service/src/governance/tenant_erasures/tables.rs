@@ -41,6 +41,7 @@ pub const ERASED: &[Erased] = &[
     of("run_usage"),
     of("event"),
     of("inbound_hook"),
+    of("schedule_fire"),
     of("scheduled_task"),
     of("task_definition"),
     of("agent_tool"),
