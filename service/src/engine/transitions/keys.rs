@@ -75,31 +75,32 @@ pub async fn admit(tx: &SystemTx, new: NewRun) -> Result<Admitted, DbErr> {
         return Ok(Admitted::Duplicate(Box::new(run)));
     }
     let (tenant, id, key) = (new.run.tenant_id, new.run.id, new.run.concurrency_key.clone());
-    let (mut cancelled, mut is_surplus) = (Vec::new(), false);
-    if let Some(KeyRule { limit, strategy }) = rule(&new.run).filter(|rule| rule.strategy != Strategy::Queue)
-    {
+    let (mut over, mut strategy) = (0, Strategy::Queue);
+    if let Some(rule) = rule(&new.run).filter(|rule| rule.strategy != Strategy::Queue) {
         tx.lock(&lock_name(tenant, &key)).await?;
         let sql =
             format!("SELECT COUNT(*) AS live FROM task_run WHERE {LIVE} AND reason <> 'CANCEL_REQUESTED'");
         let rows = tx.query(&sql, vec![tenant.into(), key.clone().into()]).await?;
         let live: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "live"))?;
-        let over = live + 1 - i64::from(limit);
-        match strategy {
-            _ if over <= 0 => {}
-            Strategy::Queue => {}
-            Strategy::Reject => return Ok(Admitted::Refused { limit }),
-            Strategy::CancelOldest => cancelled = cancel_oldest(tx, &new.run, over, now).await?,
-            Strategy::CancelNewest => is_surplus = true,
+        (over, strategy) = (live + 1 - i64::from(rule.limit), rule.strategy);
+        if over > 0 && strategy == Strategy::Reject {
+            return Ok(Admitted::Refused { limit: rule.limit });
         }
     }
+    // Nothing gives way to a run that is not created.
     let Some(run) = create(tx, &[new]).await?.remove(&id) else { return Ok(Admitted::Missing) };
-    let run = match is_surplus {
-        false => Box::new(run),
-        true => match cancel(tx, tenant, id, RunReason::ByPolicy, "system", now).await? {
-            CancelOutcome::Cancelled(run) | CancelOutcome::Requested(run) => run,
-            CancelOutcome::NotLive => Box::new(run),
-        },
-    };
+    let (mut run, mut cancelled) = (Box::new(run), Vec::new());
+    match strategy {
+        _ if over <= 0 => {}
+        Strategy::Queue | Strategy::Reject => {}
+        Strategy::CancelOldest => cancelled = cancel_oldest(tx, &run, over, now).await?,
+        Strategy::CancelNewest => {
+            let outcome = cancel(tx, tenant, id, RunReason::ByPolicy, "system", now).await?;
+            if let CancelOutcome::Cancelled(ended) | CancelOutcome::Requested(ended) = outcome {
+                run = ended;
+            }
+        }
+    }
     Ok(Admitted::New { run, cancelled })
 }
 
@@ -129,10 +130,15 @@ async fn cancel_oldest(
     over: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<Model>, DbErr> {
-    let sql =
-        format!("SELECT id FROM task_run WHERE {LIVE} AND reason <> 'CANCEL_REQUESTED' ORDER BY id LIMIT $3");
-    let values =
-        vec![new.tenant_id.into(), new.concurrency_key.clone().into(), over.min(MOST_CANCELLED).into()];
+    let sql = format!(
+        "SELECT id FROM task_run WHERE {LIVE} AND reason <> 'CANCEL_REQUESTED' AND id <> $4 ORDER BY id LIMIT $3"
+    );
+    let values = vec![
+        new.tenant_id.into(),
+        new.concurrency_key.clone().into(),
+        over.min(MOST_CANCELLED).into(),
+        new.id.into(),
+    ];
     let mut cancelled = Vec::new();
     for row in tx.query(&sql, values).await? {
         let id = row.try_get("", "id")?;
@@ -145,11 +151,11 @@ async fn cancel_oldest(
     Ok(cancelled)
 }
 
-/// The runs with the reason that they are created with: behind as many of its key as may execute, one waits for
-/// a slot. Only what is shown depends on it.
+/// The runs with the reason that they are created with: behind as many of its key as may execute, one whose
+/// strategy is QUEUE waits for a slot. Only what is shown depends on it.
 pub(super) async fn with_reasons<'a>(tx: &SystemTx, runs: &'a [NewRun]) -> Result<Cow<'a, [NewRun]>, DbErr> {
-    let is_keyed = |new: &&NewRun| !new.run.concurrency_key.is_empty();
-    let keyed: Vec<NewRun> = runs.iter().filter(is_keyed).cloned().collect();
+    let queues = |new: &&NewRun| rule(&new.run).is_some_and(|rule| rule.strategy == Strategy::Queue);
+    let keyed: Vec<NewRun> = runs.iter().filter(queues).cloned().collect();
     if keyed.is_empty() {
         return Ok(Cow::Borrowed(runs));
     }

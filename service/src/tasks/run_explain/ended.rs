@@ -16,7 +16,7 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let cause = match run.status {
         RunStatus::Completed => CauseView::new(CauseCode::Completed, completed(run.reason)),
         RunStatus::Cancelled => CauseView::new(CauseCode::Cancelled, cancelled(run.reason)),
-        _ if run.lost_count >= MOST_LOST => {
+        _ if transitions::is_quarantined(&run) => {
             let message = format!(
                 "{} executors vanished one after the other while they executed it: it is not started again by itself.",
                 run.lost_count
