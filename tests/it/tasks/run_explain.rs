@@ -70,6 +70,9 @@ on_both! {
         let delayed = why["causes"].as_array().unwrap().iter().find(|cause| cause["code"] == "DELAYED").unwrap();
         assert!(delayed["blocks"] == true && delayed["until"].is_string(), "{why}");
 
+        app.acme.owner.post("/v1/tenant/emergency-stop", json!({ "reason": "a drill" })).await.expect(200);
+        assert_eq!(codes(&explain(&app.acme, &second).await)[1], "TENANT_STOPPED");
+
         let tx = app.core.db.system(Reason::Engine).begin().await.unwrap();
         let suspend = "UPDATE tenant SET status = 'SUSPENDED' WHERE id = $1";
         tx.execute(suspend, vec![app.acme.id.parse::<Uuid>().unwrap().into()]).await.unwrap();

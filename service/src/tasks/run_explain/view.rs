@@ -98,6 +98,8 @@ pub enum CauseCode {
     AgentPaused,
     AgentQuarantined,
     TenantNotActive,
+    /// The tenant's emergency stop holds.
+    TenantStopped,
     /// This installation is a restored copy that nobody has confirmed.
     RestoredCopy,
     /// No node of the engine is alive.
