@@ -46,8 +46,7 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary")]
     pub headers: Json,
     pub content_type: Option<String>,
-    /// As it came; of one that proved nothing, its beginning.
-    pub body: Vec<u8>,
+    /// How long the body was, whatever is kept of it.
     pub body_bytes: i64,
     pub run_id: Option<Uuid>,
     /// How many waits it satisfied.

@@ -6,6 +6,7 @@ pub mod bulk_action_item;
 pub mod engine_node;
 pub mod event;
 pub mod event_run;
+pub mod hook_body;
 pub mod hook_delivery;
 pub mod inbound_hook;
 pub mod run_dedupe;

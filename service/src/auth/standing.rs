@@ -8,34 +8,26 @@ use entity::identity::tenant::TenantStatus;
 use super::permissions::{Needs, PermissionRow};
 use crate::error::{Error, Result};
 
-/// Beside all that read and delete: they end, narrow or answer something, or are a person's right. Workers go on
-/// with what they hold, and a bulk action cancels; what it would retry or replay is refused run by run.
-const OPEN: [&str; 25] = [
+/// Beside all that read and delete: they end, narrow or answer something, or are a person's right.
+/// A bulk action cancels; what it would retry or replay is refused run by run.
+const OPEN: &[&str] = &[
     "abort_bulk_action",
-    "add_attempt_events",
     "answer_task_run",
     "archive_workspace",
-    "beat_worker",
     "cancel_task_run",
-    "claim_task_runs",
     "close_current_tenant",
-    "complete_attempt",
     "create_bulk_action",
     "create_privacy_request",
     "decide_approval",
     "decide_by_link",
-    "drain_worker",
     "export_privacy_request",
-    "fail_attempt",
+    "get_approval_link",
     "pause_agent",
     "pause_scheduled_task",
-    "pause_worker",
-    "release_attempt",
     "release_emergency_stop",
     "reopen_current_tenant",
     "start_bulk_action",
     "start_emergency_stop",
-    "suspend_attempt",
 ];
 
 /// # Errors

@@ -51,7 +51,7 @@ pub const PLAIN: &[(&str, &str)] = &[
     ("audit_log", "hash"),
     ("audit_log", "ip_salt"),
     ("idempotency_record", "fingerprint"),
-    ("hook_delivery", "body"),
+    ("hook_body", "body"),
     ("inbound_hook", "previous_token_hash"),
     ("inbound_hook", "token_hash"),
     ("oidc_request", "state_hash"),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use entity::tasks::hook_delivery::{Column, DeliveryVerdict, Entity, Model};
-use entity::tasks::inbound_hook;
+use entity::tasks::{hook_body, inbound_hook};
 use sea_orm::{ColumnTrait as _, Condition};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -87,7 +87,6 @@ impl From<Model> for HookDeliveryView {
             message,
             headers,
             content_type,
-            body: _,
             body_bytes,
             run_id,
             resumed,
@@ -139,8 +138,8 @@ pub async fn list(ctx: &Ctx, paging: &Paging, filter: HookDeliveryFilter) -> Res
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<WholeHookDeliveryView> {
-    let mut delivery = load(ctx, id).await?;
-    let (body, body_encoding) = match String::from_utf8(std::mem::take(&mut delivery.body)) {
+    let delivery = load(ctx, id).await?;
+    let (body, body_encoding) = match String::from_utf8(body_of(ctx, id).await?) {
         Ok(text) => (text, BodyEncoding::Text),
         Err(bytes) => (STANDARD.encode(bytes.as_bytes()), BodyEncoding::Base64),
     };
@@ -149,6 +148,11 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<WholeHookDeliveryView> {
 
 async fn load(ctx: &Ctx, id: Uuid) -> Result<Model> {
     ctx.db().get::<Entity>(id).await?.ok_or(Error::not_found("hook delivery"))
+}
+
+async fn body_of(ctx: &Ctx, id: Uuid) -> Result<Vec<u8>> {
+    let kept = ctx.db().get::<hook_body::Entity>(id).await?;
+    Ok(kept.map(|kept| kept.body).unwrap_or_default())
 }
 
 /// Sends a delivery again, to the hook's task definition as it is now: a new delivery, whatever its sender's id.
@@ -171,7 +175,8 @@ pub async fn replay(ctx: &Ctx, id: Uuid) -> Result<HookDeliveryView> {
     let hook = hook.filter(|hook| hook.deleted_at.is_none());
     let hook = hook.ok_or_else(|| Error::conflict("target_gone", "The hook was deleted."))?;
     let definition = hooks::state(&ctx.core, &hook).await?;
-    let sent = hooks::again(&delivery.headers, delivery.content_type.as_deref(), &delivery.body);
+    let kept = body_of(ctx, id).await?;
+    let sent = hooks::again(&delivery.headers, delivery.content_type.as_deref(), &kept);
     let body = sent.read()?;
     let how = How { request_id: ctx.request_id.clone(), replay: Some((ctx, id)) };
     match hooks::deliver(&ctx.core, &hook, &definition, &sent, &body, how).await? {

@@ -165,6 +165,7 @@ on_both! {
         }
         let verdicts: Vec<_> = log(&app, &plain).await.iter().rev().map(|delivery| delivery["verdict"].clone()).collect();
         assert_eq!(verdicts, ["ACCEPTED", "DUPLICATE", "UNSIGNED"]);
+        assert_eq!(log(&app, &plain).await[0]["headers"]["x-sign"], "[redacted]");
         let open = hook(&app, &definition, "NONE", json!({})).await.1;
         send(&app, &open, &[], "").await.expect(202);
     }

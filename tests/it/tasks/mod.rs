@@ -2,6 +2,7 @@ mod approval_links;
 mod approvals;
 mod bulk_actions;
 mod events;
+mod followed;
 mod hooks;
 mod run_explain;
 mod run_keys;

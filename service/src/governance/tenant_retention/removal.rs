@@ -99,7 +99,7 @@ async fn runs(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
         "DELETE FROM approval WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_wait WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM event_run WHERE tenant_id = $1 AND run_id IN",
-        "DELETE FROM hook_delivery WHERE tenant_id = $1 AND run_id IN",
+        "UPDATE hook_delivery SET run_id = NULL WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_event WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM run_step WHERE tenant_id = $1 AND run_id IN",
         "DELETE FROM schedule_fire WHERE tenant_id = $1 AND settled_at IS NOT NULL AND run_id IN",
@@ -135,7 +135,12 @@ async fn events(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
 
 async fn deliveries(tx: &TenantTx, before: DateTime<Utc>) -> Result<usize> {
     let ids = ids(tx, RetentionClass::HookDeliveries, before, "").await?;
-    of(tx, "DELETE FROM hook_delivery WHERE tenant_id = $1 AND id IN", &ids).await?;
+    for sql in [
+        "DELETE FROM hook_body WHERE tenant_id = $1 AND delivery_id IN",
+        "DELETE FROM hook_delivery WHERE tenant_id = $1 AND id IN",
+    ] {
+        of(tx, sql, &ids).await?;
+    }
     Ok(ids.len())
 }
 

@@ -62,7 +62,7 @@ pub async fn deliver(
     {
         return Ok(Delivered::Ignored);
     }
-    let context = sent::context(sent, body, kind.as_deref(), id.as_deref(), now);
+    let context = sent::context(hook, sent, body, kind.as_deref(), id.as_deref(), now);
     let ctx = Ctx::automation(core, hook.tenant_id, Automation::Trigger, definition.id, "receive_hook");
     let ctx = Ctx { request_id: how.request_id, ..ctx };
     let mut launch = Launch::default();
@@ -79,7 +79,7 @@ pub async fn deliver(
         delivery.created_by = person.actor.to_string();
     }
     let tx = core.db.system(Reason::Engine).begin().await?;
-    if how.replay.is_none() && !claim(&tx, &delivery).await? {
+    if how.replay.is_none() && !claim(&tx, &delivery, &sent.body).await? {
         drop(tx);
         return first(core, hook, delivery.delivery_id.as_deref()).await.map(Delivered::Before);
     }
@@ -110,7 +110,7 @@ pub async fn deliver(
     match how.replay {
         None => settle(&tx, &delivery).await?,
         Some((person, of)) => {
-            insert(&tx, delivery.clone()).await?;
+            insert(&tx, delivery.clone(), &sent.body).await?;
             person
                 .keep_answer(&tx, &crate::tasks::hook_deliveries::HookDeliveryView::from(delivery.clone()))
                 .await?;
@@ -138,9 +138,8 @@ fn row(core: &Core, hook: &Hook, sent: &Sent, verdict: DeliveryVerdict, now: Dat
         verdict,
         code: None,
         message: None,
-        headers: sent.shown_headers(),
+        headers: sent.shown_headers(hook),
         content_type: sent.content_type(),
-        body: sent.body.to_vec(),
         body_bytes: i64::try_from(sent.body.len()).unwrap_or(i64::MAX),
         run_id: None,
         resumed: 0,
@@ -152,11 +151,21 @@ fn row(core: &Core, hook: &Hook, sent: &Sent, verdict: DeliveryVerdict, now: Dat
 
 /// Whether it is the first with its id: its row is there then, and another one with the id waits for this commit.
 #[expect(clippy::disallowed_methods, reason = "the row carries its hook's tenant")]
-async fn claim(tx: &SystemTx, delivery: &Model) -> Result<bool> {
+async fn claim(tx: &SystemTx, delivery: &Model, body: &[u8]) -> Result<bool> {
     let row = delivery.clone().into_active_model().reset_all();
     let inserted =
         Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx.connection()).await?;
-    Ok(!matches!(inserted, sea_orm::TryInsertResult::Conflicted | sea_orm::TryInsertResult::Inserted(0)))
+    if matches!(inserted, sea_orm::TryInsertResult::Conflicted | sea_orm::TryInsertResult::Inserted(0)) {
+        return Ok(false);
+    }
+    keep_body(tx, delivery, body).await?;
+    Ok(true)
+}
+
+async fn keep_body(tx: &SystemTx, delivery: &Model, body: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO hook_body (tenant_id, delivery_id, body) VALUES ($1, $2, $3)";
+    tx.execute(sql, vec![delivery.tenant_id.into(), delivery.id.into(), body.to_vec().into()]).await?;
+    Ok(())
 }
 
 /// What became of the claimed one.
@@ -169,10 +178,10 @@ async fn settle(tx: &SystemTx, delivery: &Model) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the row carries its hook's tenant")]
-async fn insert(tx: &SystemTx, delivery: Model) -> Result<()> {
-    let row = delivery.into_active_model().reset_all();
+async fn insert(tx: &SystemTx, delivery: Model, body: &[u8]) -> Result<()> {
+    let row = delivery.clone().into_active_model().reset_all();
     Entity::insert(row).exec_without_returning(tx.connection()).await?;
-    Ok(())
+    keep_body(tx, &delivery, body).await
 }
 
 async fn first(core: &Core, hook: &Hook, id: Option<&str>) -> Result<Uuid> {
@@ -202,7 +211,6 @@ impl Log<'_> {
             Unproved::Stale => "signature_stale",
         };
         let mut row = self.row(DeliveryVerdict::Unsigned);
-        row.body.truncate(KEPT_OF_UNPROVED);
         row.code = Some(code.to_owned());
         row.message = Some(unproved.message().to_owned());
         self.write(row).await
@@ -235,7 +243,8 @@ impl Log<'_> {
             return Ok(());
         }
         let tx = self.core.db.system(Reason::Engine).begin().await?;
-        insert(&tx, row).await?;
+        let kept = if row.verdict == DeliveryVerdict::Unsigned { KEPT_OF_UNPROVED } else { self.sent.body.len() };
+        insert(&tx, row, self.sent.body.get(..kept).unwrap_or(&self.sent.body)).await?;
         tx.commit().await
     }
 }

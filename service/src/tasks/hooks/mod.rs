@@ -11,7 +11,7 @@ use bytes::Bytes;
 use entity::identity::tenant::{self, TenantStatus};
 use entity::tasks::hook_delivery::DeliveryVerdict;
 use entity::tasks::inbound_hook::Model as Hook;
-use entity::tasks::task_definition::{self, Model as Definition};
+use entity::tasks::task_definition::{self, Model as Definition, TaskType};
 use sea_orm::FromQueryResult as _;
 
 pub(super) use delivery::{Delivered, How, deliver};
@@ -145,6 +145,9 @@ pub(super) async fn state(core: &Core, hook: &Hook) -> Result<Definition> {
     let Some(definition) = definition else {
         return Err(Error::conflict("target_gone", "The hook's task definition was deleted."));
     };
+    if definition.kind != TaskType::Webhook {
+        return Err(Error::conflict("target_gone", "The hook's task definition is not of type WEBHOOK any more."));
+    }
     if !definition.is_active {
         return Err(Error::conflict("definition_inactive", "The task definition is not active."));
     }
