@@ -217,9 +217,9 @@ on_both! {
         answers.push(github(&app, &path, "s", "2", "{}").await);
         owner.patch(&of, json!({ "isActive": true })).await.expect(200);
         let tenant = format!("/v1/tenants/{}", app.acme.id);
-        app.admin.patch(&tenant, json!({ "status": "SUSPENDED" })).await.expect(200);
+        app.admin.post(&format!("{tenant}/suspend"), json!({})).await.expect(200);
         answers.push(github(&app, &path, "s", "3", "{}").await);
-        app.admin.patch(&tenant, json!({ "status": "ACTIVE" })).await.expect(200);
+        app.admin.post(&format!("{tenant}/resume"), Value::Null).await.expect(200);
         github(&app, &path, "s", "4", "{}").await.expect(202);
         owner.delete(&format!("/v1/inbound-hooks/{id}")).await.expect(204);
         answers.push(github(&app, &path, "s", "5", "{}").await);
