@@ -6,6 +6,7 @@ mod support;
 
 mod agents;
 mod backup;
+mod chaos;
 mod docs;
 mod engine;
 mod governance;

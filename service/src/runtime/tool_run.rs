@@ -71,9 +71,7 @@ async fn end(
     done: Done,
     pending: &mut Progress,
 ) -> Result<std::convert::Infallible, End> {
-    let step = call::outcome(tool, call, &done);
-    pending.events.push(call::ended(&step));
-    pending.steps.push(step);
+    close(pending, call::outcome(tool, call, &done));
     Err(match done.outcome {
         ToolOutcome::Success { output } => completed(attempt, &RunPolicy::of(attempt.run()), output).await?,
         ToolOutcome::Failure(failure) => End::Failed(RunError {
@@ -110,6 +108,11 @@ async fn wait(
         },
     };
     end(attempt, tool, call, Done { outcome, latency: Duration::ZERO }, pending).await
+}
+
+fn close(pending: &mut Progress, step: Step) {
+    pending.events.push(call::ended(&step));
+    pending.steps.push(step);
 }
 
 /// The arguments: the policy's template over `{input}`, else the input itself.
@@ -203,7 +206,7 @@ async fn reviewed(
             Err(call::review(tool, &call, why))
         }
         Some(Answer::Approved(decision)) => {
-            pending.steps.push(unknown("Made again after a review."));
+            close(pending, unknown("Made again after a review."));
             let (arguments, note) = decision.edit(call.arguments.clone());
             check(attempt, tool, &arguments).await?;
             Ok(Call { number: call.number.saturating_add(1), arguments, note, ..call })
@@ -211,16 +214,16 @@ async fn reviewed(
         Some(Answer::Rejected(decision)) => {
             if let Some(output) = decision.output {
                 let response = Some(json!({"output": output}));
-                pending.steps.push(Step { response, status: StepStatus::Completed, ..unknown("") });
+                close(pending, Step { response, status: StepStatus::Completed, ..unknown("") });
                 return Err(completed(attempt, &RunPolicy::of(attempt.run()), output).await?);
             }
             let message = decision.reason("Not repeated; whether it had an effect is not known");
-            pending.steps.push(unknown(&message));
+            close(pending, unknown(&message));
             Err(End::failed(RunReason::ApprovalRejected, "outcome_unknown", message))
         }
         Some(Answer::Expired) => {
             let message = "Nobody reviewed the call in time; it is not repeated.";
-            pending.steps.push(unknown(message));
+            close(pending, unknown(message));
             Err(End::failed(RunReason::ApprovalExpired, "outcome_unknown", message))
         }
     }

@@ -24,6 +24,18 @@ pub async fn fresh(backend: Backend, folder: &Path) -> DatabaseConfig {
     }
 }
 
+/// A database that nobody has migrated.
+pub async fn empty(backend: Backend, folder: &Path) -> DatabaseConfig {
+    match backend {
+        Backend::Sqlite => config(format!("sqlite://{}", folder.join("mission-control.db").display())),
+        Backend::Postgres => {
+            let name = next_name();
+            create(&format!("CREATE DATABASE {name}")).await;
+            config(named(&name))
+        }
+    }
+}
+
 fn config(url: String) -> DatabaseConfig {
     DatabaseConfig { url: SecretString::from(url), max_connections: 10 }
 }
@@ -57,9 +69,13 @@ async fn postgres() -> DatabaseConfig {
             name
         })
         .await;
-    let name = format!("mc_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = next_name();
     create(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     config(named(&name))
+}
+
+fn next_name() -> String {
+    format!("mc_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The server that `tests/run` started, or the caller's.

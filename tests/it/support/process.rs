@@ -32,6 +32,12 @@ impl Home {
 
     /// The same with more in its environment.
     pub async fn start_with(&self, port: u16, environment: &[(&str, &str)]) -> Process {
+        let started = self.try_start(port, environment).await;
+        started.unwrap_or_else(|| panic!("the server did not start; its log is in {}", self.folder.display()))
+    }
+
+    /// The same, where its start may fail.
+    pub async fn try_start(&self, port: u16, environment: &[(&str, &str)]) -> Option<Process> {
         let mut command = self.command("serve");
         command
             .envs(environment.iter().copied())
@@ -41,15 +47,13 @@ impl Home {
             .stderr(log(&self.folder, port));
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
-        let folder = self.folder.clone();
+        let mut process = Process { child, url: String::new() };
         let serves = tokio::task::spawn_blocking(move || {
             let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
             lines.find_map(|line| Some(line.split_once(" serves ")?.1.split_once(';')?.0.to_owned()))
         });
-        let url = serves.await.unwrap();
-        let url =
-            url.unwrap_or_else(|| panic!("the server did not start; its log is in {}", folder.display()));
-        Process { child, url }
+        process.url = serves.await.unwrap()?;
+        Some(process)
     }
 
     /// Starts `mission-control worker`, whose metrics are at this port.
@@ -111,8 +115,11 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Beside the folder of the test's own executable.
+/// Beside the folder of the test's own executable, or the one that `MISSION_CONTROL` names.
 fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("MISSION_CONTROL") {
+        return named.into();
+    }
     let own = std::env::current_exe().unwrap();
     let binary = own.parent().and_then(Path::parent).unwrap().join("mission-control");
     assert!(binary.exists(), "{} is built by `cargo build -p api`", binary.display());

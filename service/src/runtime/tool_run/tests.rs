@@ -103,7 +103,10 @@ async fn a_call_marked_once_is_repeated_only_when_a_person_says_so() {
     assert!(matches!(outcome, Outcome::Asked { .. }), "an approval is for one call: {outcome:?}");
     let resumed = attempt.resumed();
     assert_output(&end(&resumed, &tool(SideEffect::Once)).await, json!({"n": 2}));
-    assert_eq!(resumed.state().journal.len(), 2);
+    let state = resumed.state();
+    assert_eq!(state.journal.len(), 2);
+    let kinds: Vec<&str> = state.events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds.split_at(kinds.len() - 3).1, ["tool.failed", "tool.called", "tool.completed"]);
 }
 
 #[tokio::test]

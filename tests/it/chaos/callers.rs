@@ -1,0 +1,227 @@
+//! The load: callers that create, cancel, retry and read runs through any node, and ask again when an answer is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Stage;
+use super::dice::Dice;
+use super::history::{Creation, Seen, Verb, Wish, id};
+use crate::support::Answer;
+
+/// A node that is stopped answers nobody.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Tries of a request whose `Idempotency-Key` makes one of many.
+const TRIES: u32 = 200;
+/// With so many live runs nobody creates another, so that the end can be waited for.
+const MOST_LIVE: i64 = 60;
+
+/// What an agent's user says behind the case's name.
+const SCRIPTS: [&str; 5] = ["|charge|echo send", "|echo echo|charge", "|send", "|echo|charge|echo", ""];
+
+pub struct Caller {
+    pub stage: Arc<Stage>,
+    pub number: usize,
+    pub dice: Dice,
+}
+
+impl Caller {
+    /// Until it is told to stop; what was begun is ended.
+    pub async fn call(self, stop: CancellationToken) {
+        let mut count = 0;
+        while !stop.is_cancelled() {
+            if self.stage.watch.live() > MOST_LIVE {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            count += 1;
+            let case = format!("c{}-{count}", self.number);
+            match self.dice.below(100) {
+                0..70 => self.create(&case).await,
+                70..80 => self.wish(Verb::Cancel).await,
+                80..90 => self.wish(Verb::Retry).await,
+                _ => self.look().await,
+            }
+            tokio::time::sleep(Duration::from_millis(self.dice.below(60))).await;
+        }
+    }
+
+    async fn create(&self, case: &str) {
+        let (targets, dice) = (&self.stage.targets, &self.dice);
+        let said = format!("{case}{}", dice.pick(&SCRIPTS).unwrap());
+        let mut dedupe_key = None;
+        let mut body = match dice.below(100) {
+            0..55 => json!({ "agentId": targets.agent, "input": said }),
+            55..75 => json!({ "agentId": targets.narrow, "input": said }),
+            _ => json!({ "definitionId": dice.pick(&targets.tools), "input": { "case": case } }),
+        };
+        body["metadata"] = json!({ "case": case });
+        match dice.below(100) {
+            0..10 => {
+                let key = format!("d{}", dice.below(3));
+                body["dedupeKey"] = json!(key);
+                dedupe_key = Some(key);
+            }
+            10..20 => {
+                let at = self.stage.clock.after(Duration::from_millis(dice.below(3_000)));
+                body["availableAt"] = json!(at);
+            }
+            _ => {}
+        }
+        let path = if dice.percent(20) { "/v1/task-runs?wait=2" } else { "/v1/task-runs" };
+        let key = dice.percent(80).then(|| format!("create-{case}"));
+        let place = self.begin(case, dedupe_key);
+        let Some(answer) = self.post("create", path, key.as_deref(), &body).await else { return };
+        match (answer.status, id(&answer.body)) {
+            (201 | 202, Some(run)) => {
+                self.stage.history.record().creations[place].acknowledged.push(run);
+                self.stage.history.see(&answer.body);
+                if key.is_some() && dice.percent(10) {
+                    self.repeat(place, path, key.as_deref(), &body).await;
+                }
+                if dice.percent(30) {
+                    self.follow(run).await;
+                }
+            }
+            _ => self.wrong("create", &answer),
+        }
+    }
+
+    fn begin(&self, case: &str, dedupe_key: Option<String>) -> usize {
+        let mut record = self.stage.history.record();
+        let creation = Creation { case: case.to_owned(), dedupe_key, acknowledged: Vec::new() };
+        record.creations.push(creation);
+        record.creations.len() - 1
+    }
+
+    /// Asks for what was acknowledged already.
+    async fn repeat(&self, place: usize, path: &str, key: Option<&str>, body: &Value) {
+        let Some(answer) = self.post("repeat", path, key, body).await else { return };
+        match (answer.status, id(&answer.body)) {
+            (201 | 202, Some(run)) => self.stage.history.record().creations[place].acknowledged.push(run),
+            _ => self.wrong("repeat", &answer),
+        }
+    }
+
+    /// Looks at a run for a while, or until it has ended.
+    async fn follow(&self, run: Uuid) {
+        for _ in 0..20 {
+            if self.read(run).await.is_some_and(|view| view["completedAt"].is_string()) {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn look(&self) {
+        let recent = self.stage.history.record().recent();
+        if let Some(run) = self.dice.pick(&recent) {
+            self.read(*run).await;
+        }
+    }
+
+    /// A run that was acknowledged is there.
+    async fn read(&self, run: Uuid) -> Option<Value> {
+        let answer = self.send("GET", &format!("/v1/task-runs/{run}"), None, None).await?;
+        self.stage.history.count("get", &answer.status.to_string());
+        match answer.status {
+            200 => {
+                self.stage.history.see(&answer.body);
+                Some(answer.body)
+            }
+            500.. | 429 => None,
+            _ => {
+                self.wrong("get", &answer);
+                None
+            }
+        }
+    }
+
+    async fn wish(&self, verb: Verb) {
+        let runs = match verb {
+            Verb::Cancel => self.stage.history.record().recent(),
+            Verb::Retry => self.stage.history.record().retryable(),
+        };
+        let Some(run) = self.dice.pick(&runs).copied() else { return };
+        let name = if verb == Verb::Cancel { "cancel" } else { "retry" };
+        let path = format!("/v1/task-runs/{run}/{name}");
+        let key = self.dice.percent(70).then(|| format!("{name}-{}", self.dice.below(u64::MAX)));
+        let answer = self.post(name, &path, key.as_deref(), &json!({})).await;
+        let granted = match answer {
+            None => None,
+            Some(answer) if [200, 202].contains(&answer.status) => {
+                self.stage.history.see(&answer.body);
+                Some(true)
+            }
+            Some(answer) if answer.status == 409 => Some(false),
+            Some(answer) => return self.wrong(name, &answer),
+        };
+        self.stage.history.record().wishes.push(Wish { run, verb, granted });
+    }
+
+    /// An answer that says what happened. With a key it is asked for until there is one; without, once.
+    async fn post(&self, name: &str, path: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
+        for _ in 0..if key.is_some() { TRIES } else { 1 } {
+            let answer = self.send("POST", path, key, Some(body)).await;
+            let told = answer.as_ref().map_or("lost".to_owned(), |answer| answer.status.to_string());
+            self.stage.history.count(name, &told);
+            match answer {
+                Some(answer) if answer.body["code"] == "idempotency_in_flight" => {}
+                Some(answer) if answer.status < 500 && answer.status != 429 => return Some(answer),
+                _ => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Option<Answer> {
+        let client = self.stage.targets.owner.at(&self.stage.cluster.url(&self.dice));
+        let mut request = client.request(method, path).timeout(PATIENCE);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        client.attempt(request).await.ok()
+    }
+
+    fn wrong(&self, name: &str, answer: &Answer) {
+        let told = format!("{name} was answered {}: {}", answer.status, answer.text);
+        self.stage.history.record().wrong.push(told);
+    }
+}
+
+/// Lets every ONCE call of unknown outcome be made again, for as long as runs wait.
+pub async fn review(stage: Arc<Stage>, dice: Dice, stop: CancellationToken) {
+    let caller = Caller { stage, number: 0, dice };
+    while !stop.is_cancelled() {
+        tokio::time::sleep(PAUSE * 4).await;
+        let open = caller.send("GET", "/v1/approvals?status=PENDING&limit=100", None, None).await;
+        let Some(open) = open.filter(|answer| answer.status == 200) else { continue };
+        for approval in open.body["data"].as_array().unwrap() {
+            let path = format!("/v1/approvals/{}/decide", approval["id"].as_str().unwrap());
+            let answer = caller.send("POST", &path, None, Some(&json!({ "decision": "APPROVE" }))).await;
+            let told = answer.map_or("lost".to_owned(), |answer| answer.status.to_string());
+            caller.stage.history.count("decide", &told);
+        }
+    }
+}
+
+impl Seen {
+    /// What may not change any more once a run has ended.
+    pub fn essence(view: &Value) -> [&Value; 4] {
+        [&view["status"], &view["output"], &view["completedAt"], &view["cost"]]
+    }
+}
