@@ -77,7 +77,7 @@ impl Record {
             .iter()
             .rev()
             .filter_map(|creation| creation.acknowledged.first())
-            .take(40)
+            .take(12)
             .copied()
             .collect()
     }
