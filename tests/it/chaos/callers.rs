@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Stage;
 use super::dice::Dice;
 use super::history::{Creation, Seen, Verb, Wish, id};
+use super::targets::HAPPENED;
 use crate::support::Answer;
 
 /// A node that is stopped answers nobody.
@@ -41,9 +42,12 @@ impl Caller {
             count += 1;
             let case = format!("c{}-{count}", self.number);
             match self.dice.below(100) {
-                0..70 => self.create(&case).await,
-                70..80 => self.wish(Verb::Cancel).await,
-                80..90 => self.wish(Verb::Retry).await,
+                0..65 => self.create(&case).await,
+                65..75 => self.wish(Verb::Cancel).await,
+                75..85 => self.wish(Verb::Retry).await,
+                85..92 => {
+                    self.event(&json!({ "type": HAPPENED, "dedupeId": case, "data": { "case": case } })).await
+                }
                 _ => self.look().await,
             }
             tokio::time::sleep(Duration::from_millis(self.dice.below(60))).await;
@@ -55,9 +59,14 @@ impl Caller {
         let said = format!("{case}{}", dice.pick(&SCRIPTS).unwrap());
         let mut dedupe_key = None;
         let mut body = match dice.below(100) {
-            0..55 => json!({ "agentId": targets.agent, "input": said }),
-            55..75 => json!({ "agentId": targets.narrow, "input": said }),
-            _ => json!({ "definitionId": dice.pick(&targets.tools), "input": { "case": case } }),
+            0..45 => json!({ "agentId": targets.agent, "input": said }),
+            45..60 => json!({ "agentId": targets.narrow, "input": said }),
+            60..80 => json!({ "definitionId": dice.pick(&targets.tools), "input": { "case": case } }),
+            80..92 => {
+                let customer = format!("customer {}", dice.below(2));
+                json!({ "definitionId": targets.keyed, "input": { "case": case, "customer": customer } })
+            }
+            _ => return self.wait(case).await,
         };
         body["metadata"] = json!({ "case": case });
         match dice.below(100) {
@@ -75,7 +84,8 @@ impl Caller {
         let path = if dice.percent(20) { "/v1/task-runs?wait=2" } else { "/v1/task-runs" };
         let key = dice.percent(80).then(|| format!("create-{case}"));
         let place = self.begin(case, dedupe_key);
-        let Some(answer) = self.post("create", path, key.as_deref(), &body).await else { return };
+        let tries = if key.is_some() { TRIES } else { 1 };
+        let Some(answer) = self.post("create", path, key.as_deref(), &body, tries).await else { return };
         match (answer.status, id(&answer.body)) {
             (201 | 202, Some(run)) => {
                 self.stage.history.record().creations[place].acknowledged.push(run);
@@ -91,6 +101,35 @@ impl Caller {
         }
     }
 
+    /// A run that waits for an event, and the event, which may come first.
+    async fn wait(&self, case: &str) {
+        let body = json!({ "definitionId": self.stage.targets.waiting, "input": { "key": case },
+            "metadata": { "case": case } });
+        let place = self.begin(case, None);
+        let key = format!("create-{case}");
+        let Some(answer) = self.post("create", "/v1/task-runs", Some(&key), &body, TRIES).await else {
+            return;
+        };
+        match (answer.status, id(&answer.body)) {
+            (201, Some(run)) => self.stage.history.record().creations[place].acknowledged.push(run),
+            _ => return self.wrong("create", &answer),
+        }
+        tokio::time::sleep(Duration::from_millis(self.dice.below(400))).await;
+        self.event(&json!({ "type": "chaos.key", "dedupeId": case, "correlationKey": case })).await;
+    }
+
+    /// Its dedupe id makes one of many.
+    async fn event(&self, body: &Value) {
+        let Some(answer) = self.post("event", "/v1/events", None, body, TRIES).await else { return };
+        match answer.status {
+            200..300 => {
+                let event = body["dedupeId"].as_str().unwrap().to_owned();
+                self.stage.history.record().events.push(event);
+            }
+            _ => self.wrong("event", &answer),
+        }
+    }
+
     fn begin(&self, case: &str, dedupe_key: Option<String>) -> usize {
         let mut record = self.stage.history.record();
         let creation = Creation { case: case.to_owned(), dedupe_key, acknowledged: Vec::new() };
@@ -100,7 +139,7 @@ impl Caller {
 
     /// Asks for what was acknowledged already.
     async fn repeat(&self, place: usize, path: &str, key: Option<&str>, body: &Value) {
-        let Some(answer) = self.post("repeat", path, key, body).await else { return };
+        let Some(answer) = self.post("repeat", path, key, body, TRIES).await else { return };
         match (answer.status, id(&answer.body)) {
             (201 | 202, Some(run)) => self.stage.history.record().creations[place].acknowledged.push(run),
             _ => self.wrong("repeat", &answer),
@@ -150,7 +189,8 @@ impl Caller {
         let name = if verb == Verb::Cancel { "cancel" } else { "retry" };
         let path = format!("/v1/task-runs/{run}/{name}");
         let key = self.dice.percent(70).then(|| format!("{name}-{}", self.dice.below(u64::MAX)));
-        let answer = self.post(name, &path, key.as_deref(), &json!({})).await;
+        let tries = if key.is_some() { TRIES } else { 1 };
+        let answer = self.post(name, &path, key.as_deref(), &json!({}), tries).await;
         let granted = match answer {
             None => None,
             Some(answer) if [200, 202].contains(&answer.status) => {
@@ -163,9 +203,16 @@ impl Caller {
         self.stage.history.record().wishes.push(Wish { run, verb, granted });
     }
 
-    /// An answer that says what happened. With a key it is asked for until there is one; without, once.
-    async fn post(&self, name: &str, path: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
-        for _ in 0..if key.is_some() { TRIES } else { 1 } {
+    /// An answer that says what happened, asked for so often; more than once where asking again changes nothing.
+    pub async fn post(
+        &self,
+        name: &str,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+        tries: u32,
+    ) -> Option<Answer> {
+        for _ in 0..tries {
             let answer = self.send("POST", path, key, Some(body)).await;
             let told = answer.as_ref().map_or("lost".to_owned(), |answer| answer.status.to_string());
             self.stage.history.count(name, &told);
@@ -200,6 +247,16 @@ impl Caller {
     fn wrong(&self, name: &str, answer: &Answer) {
         let told = format!("{name} was answered {}: {}", answer.status, answer.text);
         self.stage.history.record().wrong.push(told);
+    }
+}
+
+/// No more runs of the schedule.
+pub async fn pause_schedule(stage: Arc<Stage>, dice: Dice) {
+    let path = format!("/v1/scheduled-tasks/{}/pause", stage.targets.schedule);
+    let caller = Caller { stage, number: 0, dice };
+    let answer = caller.post("pause", &path, Some("pause"), &json!({}), TRIES).await.unwrap();
+    if answer.status >= 300 {
+        caller.wrong("pause", &answer);
     }
 }
 

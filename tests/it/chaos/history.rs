@@ -14,6 +14,8 @@ pub struct Record {
     pub creations: Vec<Creation>,
     pub wishes: Vec<Wish>,
     pub seen: Vec<Seen>,
+    /// The dedupe ids of events that were acknowledged.
+    pub events: Vec<String>,
     /// Answers that say that something is wrong, whatever the database says.
     pub wrong: Vec<String>,
     /// What was answered or not, by operation.

@@ -97,7 +97,7 @@ async fn unleash(backend: Backend, seed: u64, extent: Extent) {
     let story = Story::read(&db).await;
     let mut wrong: Vec<_> =
         left.iter().map(|run| format!("{run} is left over after a minute of quiet")).collect();
-    wrong.extend(verdict::judge(&stage, &story));
+    wrong.extend(verdict::judge(&stage, &story, &db).await);
     report(&stage, &story);
     db.close().await;
     if !wrong.is_empty() {
@@ -134,6 +134,7 @@ async fn play(stage: &Arc<Stage>, dice: &Dice, backend: Backend, extent: Extent,
     all(faults).await;
     calls.cancel();
     all(callers).await;
+    callers::pause_schedule(stage.clone(), dice.split()).await;
     let left = quiet(db, &stage.clock).await;
     looks.cancel();
     all(others).await;

@@ -18,7 +18,18 @@ pub struct Targets {
     pub narrow: Uuid,
     /// Definitions of one tool each: `echo`, `charge`, `send`.
     pub tools: [Uuid; 3],
+    /// Runs of one customer execute one after the other.
+    pub keyed: Uuid,
+    /// Waits for an event with the correlation key of its input.
+    pub waiting: Uuid,
+    /// Is started by each event of the type [`HAPPENED`].
+    pub listening: Uuid,
+    /// Is started each second by the schedule.
+    pub scheduled: Uuid,
+    pub schedule: Uuid,
 }
+
+pub const HAPPENED: &str = "chaos.happened";
 
 impl Targets {
     pub async fn make(url: &str, stand_in: &StandIn) -> Self {
@@ -32,13 +43,41 @@ impl Targets {
         let tools = [echo, charge, send];
         let agent = agent(&acme, "steady", stand_in, &tools, json!({})).await;
         let narrow = agent_with_limit(&acme, stand_in, &tools).await;
-        let mut definitions = Vec::new();
-        for (name, tool) in ["echo", "charge", "send"].iter().zip(&tools) {
-            definitions.push(parsed(&acme.definition(name, json!({ "toolId": tool })).await));
+        let wait = acme.builtin("wait", "builtin/wait_for_event").await;
+        let [echo, charge, send] = &tools;
+        let define = async |name: &str, more: Value| parsed(&acme.definition(name, more).await);
+        let scheduled = define("scheduled", json!({ "toolId": echo })).await;
+        Self {
+            agent,
+            narrow,
+            tools: [
+                define("echo", json!({ "toolId": echo })).await,
+                define("charge", json!({ "toolId": charge })).await,
+                define("send", json!({ "toolId": send })).await,
+            ],
+            keyed: define("keyed", json!({ "toolId": charge, "config": one_a_customer() })).await,
+            waiting: define("waiting", json!({ "toolId": wait })).await,
+            listening: define("listening", json!({ "toolId": echo, "trigger": on_happened() })).await,
+            scheduled,
+            schedule: schedule(&acme, scheduled).await,
+            owner,
         }
-        let tools = definitions.try_into().unwrap();
-        Self { owner, agent, narrow, tools }
     }
+}
+
+fn one_a_customer() -> Value {
+    json!({ "concurrency": { "key": "{{ input.customer }}", "limit": 1, "strategy": "QUEUE" } })
+}
+
+fn on_happened() -> Value {
+    json!({ "type": "EVENT", "filter": { "type": { "equals": HAPPENED } } })
+}
+
+async fn schedule(acme: &Tenant, definition: Uuid) -> Uuid {
+    let body = json!({ "name": "each second", "definitionId": definition,
+        "recurrence": { "cron": "* * * * * *" }, "overlap": "ALLOW", "catchup": "ALL" });
+    let made = acme.owner.post("/v1/scheduled-tasks", body).await.expect(201);
+    parsed(made["id"].as_str().unwrap())
 }
 
 async fn agent_with_limit(acme: &Tenant, stand_in: &StandIn, tools: &[String]) -> Uuid {

@@ -49,6 +49,9 @@ const TORN: &str = "SELECT id, status, reason FROM task_run WHERE \
      OR (status = 'WAITING' AND wait_until IS NULL AND reason <> 'CHILDREN') \
      OR (status IN ('COMPLETED', 'FAILED', 'CANCELLED')) <> (completed_at IS NOT NULL)";
 
+const CROWDED: &str = "SELECT concurrency_key, COUNT(*) AS number FROM task_run \
+     WHERE status = 'RUNNING' AND concurrency_key <> '' GROUP BY tenant_id, concurrency_key HAVING COUNT(*) > 1";
+
 const DOUBLES: &str = "SELECT dedupe_key, COUNT(*) AS number FROM task_run \
      WHERE dedupe_key IS NOT NULL AND status IN ('PENDING', 'RUNNING', 'WAITING') \
      GROUP BY tenant_id, dedupe_key HAVING COUNT(*) > 1";
@@ -100,6 +103,10 @@ impl Watch {
         self.most_narrow.fetch_max(narrow, Ordering::Relaxed);
         if narrow > NARROW {
             self.report(format!("{narrow} runs of an agent executed at once, {NARROW} may"));
+        }
+        for row in self.rows(CROWDED, Vec::new()).await? {
+            let key: String = row.try_get("", "concurrency_key")?;
+            self.report(format!("several runs with the concurrency key {key} executed at once"));
         }
         for row in self.rows(TORN, Vec::new()).await? {
             let (id, status, reason): (Uuid, String, String) =

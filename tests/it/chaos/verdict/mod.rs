@@ -4,6 +4,7 @@ mod acknowledged;
 mod effects;
 mod leases;
 mod money;
+mod started;
 mod timeline;
 
 use std::collections::HashMap;
@@ -65,7 +66,7 @@ async fn all<M: FromQueryResult>(db: &Db, sql: &str) -> Vec<M> {
 }
 
 /// Everything that is wrong.
-pub fn judge(stage: &Stage, story: &Story) -> Vec<String> {
+pub async fn judge(stage: &Stage, story: &Story, db: &Db) -> Vec<String> {
     let mut wrong = stage.history.record().wrong.clone();
     wrong.extend(stage.watch.wrong());
     wrong.extend(stage.stand_in.server.faults());
@@ -77,5 +78,6 @@ pub fn judge(stage: &Stage, story: &Story) -> Vec<String> {
         wrong.extend(mine.iter().map(|what| format!("{}: {what}; {}", run.id, story.told(run.id))));
     }
     wrong.extend(effects::check(stage, story));
+    wrong.extend(started::check(stage, story, db).await);
     wrong
 }
