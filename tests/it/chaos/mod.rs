@@ -94,6 +94,9 @@ async fn unleash(backend: Backend, seed: u64, extent: Extent) {
 
     let left = play(&stage, &dice, backend, extent, &db).await;
     stage.cluster.stop().await;
+    db.close().await;
+    // A connection that was cut would be noticed by its next use only.
+    let db = Db::connect_beside(&stage.cluster.database).await.unwrap();
     let story = Story::read(&db).await;
     let mut wrong: Vec<_> =
         left.iter().map(|run| format!("{run} is left over after a minute of quiet")).collect();
