@@ -14,6 +14,8 @@ use crate::money::Nanos;
 pub enum ToolType {
     Api,
     Function,
+    /// An agent of type TOOL: a call is a child run.
+    Agent,
 }
 
 #[derive(

@@ -28,6 +28,8 @@ pub enum StepStatus {
     Started,
     Completed,
     Failed,
+    /// Of a graph: its condition did not hold, or a step that it needs was skipped.
+    Skipped,
 }
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

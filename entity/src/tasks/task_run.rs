@@ -107,6 +107,8 @@ pub struct Model {
     pub lease_expires_at: Option<DateTimeUtc>,
     pub attempt_deadline_at: Option<DateTimeUtc>,
     pub cancel_requested_at: Option<DateTimeUtc>,
+    /// The reason of its end when it was asked to cancel; null for a user's.
+    pub cancel_reason: Option<String>,
     pub wait_until: Option<DateTimeUtc>,
     pub event_seq: i64,
     pub step_count: i32,
@@ -120,6 +122,19 @@ pub struct Model {
     pub unpriced: bool,
     pub parent_run_id: Option<Uuid>,
     pub root_run_id: Option<Uuid>,
+    /// How far below the root of its tree.
+    pub depth: i32,
+    /// What it is to its parent; one child has it.
+    pub child_key: Option<String>,
+    /// Its cost, up to `settled_nanos`, is part of its parent's. False for a run without a parent.
+    pub settled: bool,
+    pub settled_nanos: Nanos,
+    /// How many children it has, and how many of them were known to have ended when it was last told.
+    pub children: i32,
+    pub children_ended: i32,
+    /// While it waits for children: it wakes when as many have ended, or failed.
+    pub wake_ended: Option<i32>,
+    pub wake_failed: Option<i32>,
     pub replay_of: Option<Uuid>,
     pub dedupe_key: Option<String>,
     /// Whose slots the run takes beside those of its lane; empty for none. It leads with its definition.

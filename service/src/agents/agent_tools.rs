@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use entity::agents::agent;
 use entity::agents::agent_tool::{ActiveModel, Column, Entity, Model};
+use entity::agents::tool::ToolType;
 use sea_orm::{ColumnTrait as _, Condition, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,12 +15,13 @@ use validator::Validate;
 use super::agent_versions::{bindings, bound_tools, live_agent, release, tool_names};
 use super::agents::{Agents, contended};
 use super::tools::Tools;
-use super::{AgentSnapshot, AgentToolConfig};
+use super::{AgentSnapshot, AgentToolConfig, agent_calls};
 use crate::crud::{self, Expected, document};
 use crate::ctx::Ctx;
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
+use crate::runtime::tools::AgentCallConfig;
 
 /// Tools of one agent: more would not fit into a model's context.
 const MOST: usize = 128;
@@ -85,7 +87,7 @@ pub async fn put(
     let PutAgentTool { config } = body;
     crud::load::<Agents>(ctx, agent).await?;
     let used = crud::load::<Tools>(ctx, tool).await?;
-    let name = used.name;
+    let name = used.name.clone();
     config.check("/config")?;
     let stored = document::stored(&config)?;
     let now = ctx.core.clock.now();
@@ -98,6 +100,9 @@ pub async fn put(
             "other_workspace",
             "The tool belongs to another workspace than the agent.",
         ));
+    }
+    if used.kind == ToolType::Agent {
+        agent_calls::check(&tx, agent, AgentCallConfig::parse(&used.config)?.agent_id).await?;
     }
     let bound = bindings(&tx, agent).await?;
     let same = bound.iter().find(|bound| bound.tool_id == tool);

@@ -1,6 +1,7 @@
 //! Agents: what they do, in immutable versions; their tools and the policy of their use.
 
-pub mod agent_config;
+pub mod agent_calls;
+mod agent_config;
 pub mod agent_tools;
 pub mod agent_versions;
 pub mod agent_views;

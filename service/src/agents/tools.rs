@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::agents::tool::{ActiveModel, Column, Entity, Model, SideEffect, ToolType};
+use entity::agents::agent::AgentType;
 use entity::agents::{agent, agent_tool};
 use entity::money::Nanos;
 use entity::tasks::task_definition;
@@ -13,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::agents::in_use;
+use super::agents::{Agents, in_use};
 use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata, patch,
 };
@@ -56,14 +57,15 @@ pub struct CreateTool {
     pub kind: ToolType,
     /// API: `{method, url, query, headers, body, secrets, response}`, whose strings may hold
     /// `{{ argument }}`; a secret is `{header or query, integrationId, prefix}`.
-    /// FUNCTION: `{function}`, such as `builtin/echo`.
+    /// FUNCTION: `{function}`, such as `builtin/echo`. AGENT: `{agentId}`, an agent of type TOOL; a call is a
+    /// child run of it, its input are the arguments.
     #[schema(value_type = Object)]
     pub config: Value,
     /// JSON Schema of the arguments, an object. A built-in has one of its own.
     #[schema(value_type = Option<Object>, nullable = false)]
     pub schema: Option<Value>,
     /// What repeating a call does: nothing (SAFE), nothing under the same key (KEYED), or harm
-    /// (ONCE). SAFE for a GET and for built-ins when absent, else ONCE.
+    /// (ONCE). SAFE for a GET, for built-ins and for agents when absent, else ONCE.
     #[schema(nullable = false)]
     pub side_effect: Option<SideEffect>,
     /// 30 when absent.
@@ -216,7 +218,7 @@ pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
     check_tool_name(&name)?;
     check_cost(cost_per_call)?;
     let workspace_id = workspaces::admit(ctx, workspace_id).await?;
-    let parsed = checked(ctx, kind, &config).await?;
+    let parsed = checked(ctx, kind, workspace_id, &config).await?;
     let schema = schema.unwrap_or_else(|| default_schema(&parsed));
     check_schema(&schema)?;
     let now = ctx.core.clock.now();
@@ -249,7 +251,12 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, body: UpdateTool) -
         check_cost(cost)?;
     }
     let row = crud::load::<Tools>(ctx, id).await?;
-    checked(ctx, row.kind, &merged(&row.config, body.config.as_ref())).await?;
+    let config = merged(&row.config, body.config.as_ref());
+    if row.kind == ToolType::Agent && config != row.config {
+        let message = "Another agent is another tool: agents that call this one were checked for circles.";
+        return Err(Error::invalid("/config/agentId", "immutable", message));
+    }
+    checked(ctx, row.kind, row.workspace_id, &config).await?;
     crud::update::<Tools>(ctx, id, expected, |row| changes(row, &body)).await
 }
 
@@ -333,8 +340,21 @@ fn merged(current: &Value, patch: Option<&Map<String, Value>>) -> Value {
 }
 
 /// Parses the configuration and checks what it names.
-async fn checked(ctx: &Ctx, kind: ToolType, config: &Value) -> Result<ToolConfig> {
+async fn checked(
+    ctx: &Ctx,
+    kind: ToolType,
+    workspace: Option<Uuid>,
+    config: &Value,
+) -> Result<ToolConfig> {
     let parsed = ToolConfig::parse(kind, config)?;
+    if let ToolConfig::Agent(call) = &parsed {
+        let agent = crud::load_named::<Agents>(ctx, call.agent_id, "/config/agentId").await?;
+        workspaces::check_use(workspace, agent.workspace_id, "/config/agentId")?;
+        if agent.kind != AgentType::Tool {
+            let message = "Only an agent of type TOOL is called by others.";
+            return Err(Error::invalid("/config/agentId", "agent_type", message));
+        }
+    }
     if let ToolConfig::Api(api) = &parsed {
         ctx.core
             .egress
@@ -369,7 +389,7 @@ fn check_cost(cost: Nanos) -> Result<()> {
 fn default_schema(config: &ToolConfig) -> Value {
     match config {
         ToolConfig::Function(function) => builtin::find(&function.function),
-        ToolConfig::Api(_) => None,
+        ToolConfig::Api(_) | ToolConfig::Agent(_) => None,
     }
     .map_or_else(|| json!({"type": "object"}), builtin::Builtin::parameters)
 }
@@ -378,6 +398,8 @@ fn default_effect(config: &ToolConfig) -> SideEffect {
     let safe = match config {
         ToolConfig::Api(api) => api.is_safe(),
         ToolConfig::Function(function) => builtin::find(&function.function).is_some(),
+        // A call has one child run, however often it is asked for.
+        ToolConfig::Agent(_) => true,
     };
     if safe { SideEffect::Safe } else { SideEffect::Once }
 }

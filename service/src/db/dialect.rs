@@ -25,6 +25,14 @@ impl Dialect {
         }
     }
 
+    /// The same for the rows of one table of a join.
+    pub fn skip_locked_of(self, alias: &str) -> String {
+        match self {
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!(" FOR NO KEY UPDATE OF {alias} SKIP LOCKED"),
+        }
+    }
+
     /// Locks the selected rows against other writers.
     pub fn for_update(self) -> &'static str {
         match self {

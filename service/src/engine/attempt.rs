@@ -17,6 +17,7 @@ use entity::tasks::{run_step, run_wait, task_run};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::transitions::Spawn;
 use crate::core::Core;
 use crate::error::Result;
 use crate::runtime::models::Usage;
@@ -46,6 +47,9 @@ pub trait Attempt: Send + Sync {
 
     /// What this run waited for beside approvals, in the order in which the waits were registered.
     async fn waits(&self) -> Result<Vec<run_wait::Model>>;
+
+    /// The children of this run, by key: none is read for a run that has none.
+    async fn children(&self) -> Result<Vec<task_run::Model>>;
 
     /// Makes steps and events durable in one commit, shared with other runs' commits.
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost>;
@@ -142,6 +146,12 @@ pub enum Outcome {
     /// Waits for an answer, an event or a time, in the same way.
     Waits {
         waits: Vec<Wait>,
+        progress: Progress,
+    },
+    /// Starts child runs and waits for them; the run frees its slot, resumes through the queue and consumes
+    /// no attempt.
+    Delegated {
+        spawn: Spawn,
         progress: Progress,
     },
     Cancelled {

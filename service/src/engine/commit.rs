@@ -14,7 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::LeaseLost;
-use super::transitions::{self, HeldWrite, NewRun, Written};
+use super::bells::Bells;
+use super::transitions::tree::{self, Place};
+use super::transitions::{self, Ended, HeldWrite, NewRun, Ripple, Spawn, Written};
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::db::{Column, Db, Dialect, Kind, Reason, SystemDb, SystemTx, Violation, is_overload, violation};
@@ -89,7 +91,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    pub fn start(db: &Db, clock: &Clock, watch: &Watch) -> Self {
+    pub fn start(db: &Db, clock: &Clock, watch: &Watch, bells: &Bells) -> Self {
         let count = match db.dialect() {
             Dialect::Sqlite => 1,
             Dialect::Postgres => 2,
@@ -101,6 +103,7 @@ impl Committer {
                     db: db.system(Reason::Engine),
                     clock: clock.clone(),
                     watch: watch.clone(),
+                    bells: bells.clone(),
                     receiver,
                 };
                 tokio::spawn(worker.run());
@@ -133,13 +136,19 @@ impl Committer {
             .iter()
             .map(|step| size(&step.request) + step.response.as_ref().map_or(0, size));
         let output = write.change.as_ref().and_then(|change| change.output.as_ref()).map_or(0, size);
-        let bytes = steps.sum::<usize>() + output + 1024;
+        let children = spawned(&write).map(|run| size(&run.input) + size(&run.policy) + 1024);
+        let bytes = steps.sum::<usize>() + output + children.sum::<usize>() + 1024;
         let lane = self.lane(write.run).ok_or(LeaseLost)?;
         let (reply, answer) = oneshot::channel();
         let command = Command::Write(Box::new(Write { write, awaited, bytes, reply }));
         lane.send(command).await.map_err(|_| LeaseLost)?;
         answer.await.map_err(|_| LeaseLost)?
     }
+}
+
+fn spawned(write: &HeldWrite) -> impl Iterator<Item = &task_run::Model> {
+    let spawn = write.change.as_ref().and_then(|change| change.spawn.as_ref());
+    spawn.into_iter().flat_map(|spawn| &spawn.children)
 }
 
 /// The order of magnitude of a value's JSON text.
@@ -158,6 +167,7 @@ struct Worker {
     db: SystemDb,
     clock: Clock,
     watch: Watch,
+    bells: Bells,
     receiver: mpsc::Receiver<Command>,
 }
 
@@ -260,6 +270,7 @@ impl Worker {
             let awaited: Vec<_> = writes.iter().filter(|write| waits(&write.write.run)).collect();
             insert_all(&tx, awaited.iter().flat_map(|write| write.awaited.questions.clone())).await?;
             insert_all(&tx, awaited.iter().flat_map(|write| write.awaited.waits.clone())).await?;
+            done.ripple = ripple(&tx, &held, &done.written, now).await?;
         }
         tx.commit().await.map_err(Failure::Doubt)?;
         Ok(done)
@@ -290,8 +301,22 @@ impl Worker {
             }
             let _ = write.reply.send(answer);
         }
+        self.tell_tree(&done.ripple);
         if !ended.is_empty() {
             tokio::spawn(tell_ended(self.db.clone(), self.watch.clone(), ended));
+        }
+    }
+
+    /// Children and parents that the commit changed.
+    fn tell_tree(&self, ripple: &Ripple) {
+        for (run, status) in &ripple.changed {
+            self.watch.notify(*run, *status);
+        }
+        if ripple.changed.iter().any(|(_, status)| *status == task_run::RunStatus::Pending) {
+            self.bells.claim();
+        }
+        if ripple.again {
+            self.bells.settle();
         }
     }
 }
@@ -346,6 +371,31 @@ async fn tell_ended(db: SystemDb, watch: Watch, ended: Vec<(Uuid, Uuid)>) {
 struct Done {
     created: std::collections::HashMap<Uuid, task_run::Model>,
     written: std::collections::HashMap<Uuid, Written>,
+    ripple: Ripple,
+}
+
+/// What the writes mean for the trees of their runs: nothing, for most.
+async fn ripple(
+    tx: &SystemTx,
+    writes: &[HeldWrite],
+    written: &std::collections::HashMap<Uuid, Written>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Ripple, DbErr> {
+    let mut ripple = Ripple::default();
+    let after = |write: &HeldWrite| written.get(&write.run).copied();
+    let spawns: Vec<(Place, &Spawn)> = writes
+        .iter()
+        .filter(|write| after(write).is_some_and(|run| run.status == task_run::RunStatus::Waiting))
+        .filter_map(|write| Some(((write.tenant, write.run), write.change.as_ref()?.spawn.as_ref()?)))
+        .collect();
+    if !spawns.is_empty() {
+        ripple.add(tree::spawn(tx, &spawns, now).await?);
+    }
+    let ended: Vec<Ended> = writes.iter().filter_map(|write| write.ended(&after(write)?)).collect();
+    if !ended.is_empty() {
+        ripple.add(tree::ended(tx, &ended, now).await?);
+    }
+    Ok(ripple)
 }
 
 enum Failure {

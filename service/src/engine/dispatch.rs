@@ -34,6 +34,8 @@ const CANCEL_POLL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(1);
 /// Claims in a row that find nothing to start while there are more tenants or lanes to look at.
 const MOST_LOOKS: u32 = 64;
+/// How long what a commit holds is left to it.
+const LOCKED: Duration = Duration::from_millis(5);
 /// How long leased runs may go on while the node stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -68,12 +70,13 @@ impl Engine {
             tokio::spawn(foreign_stops(core.clone(), stop.clone())),
             tokio::spawn(sweeps(core.clone(), stop.clone())),
             tokio::spawn(timers::run(core.clone(), stop.clone())),
+            tokio::spawn(trees(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
             tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
             tokio::spawn(scheduled_tasks::run(core.clone(), stop.clone())),
         ];
         self.0.claiming.store(true, Ordering::Relaxed);
-        self.0.wake.notify_one();
+        self.0.bells.free();
         Ok(Running { core: core.clone(), stop, loops, attempts, _name: name })
     }
 }
@@ -129,7 +132,7 @@ impl Dispatcher {
                     self.spawn(run, permit);
                     continue;
                 }
-                () = inner.wake.notified() => {
+                () = inner.bells.until_claim() => {
                     if inner.slots.available_permits() < inner.settings.concurrency / 4 {
                         tokio::time::sleep(GATHER).await;
                     }
@@ -168,9 +171,9 @@ impl Dispatcher {
                 lease: inner.settings.lease,
             };
             // Set before the claim looks, so that a run which is queued meanwhile sets it again.
-            inner.backlog.store(false, Ordering::Relaxed);
+            inner.bells.set_backlog(false);
             let claimed = claim.take(u64::try_from(free).unwrap_or(u64::MAX)).await.inspect_err(|_| {
-                inner.backlog.store(true, Ordering::Relaxed);
+                inner.bells.set_backlog(true);
             })?;
             inner.limited.store(claimed.limited, Ordering::Relaxed);
             let full = claimed.runs.len() >= free;
@@ -178,7 +181,7 @@ impl Dispatcher {
             looks += 1;
             let again = full || (claimed.more && looks < MOST_LOOKS);
             if again {
-                inner.backlog.store(true, Ordering::Relaxed);
+                inner.bells.set_backlog(true);
             }
             for run in claimed.runs {
                 let Some(permit) = permits.split(1) else { break };
@@ -203,8 +206,8 @@ impl Dispatcher {
             execute::execute(core.clone(), run, attempt, executor).await;
             drop(permit);
             let inner = &core.engine.0;
-            if inner.backlog.load(Ordering::Relaxed) || inner.limited.load(Ordering::Relaxed) {
-                inner.wake.notify_one();
+            if inner.bells.backlog() || inner.limited.load(Ordering::Relaxed) {
+                inner.bells.free();
             }
         });
     }
@@ -300,6 +303,28 @@ async fn sweeps(core: Core, stop: CancellationToken) {
         core.engine.0.healthy.store(swept.is_ok(), Ordering::Relaxed);
         if let Err(cause) = swept {
             tracing::warn!(%cause, "could not sweep");
+        }
+    }
+}
+
+/// What the ends of runs left to do in their trees: at once where this node knows of it, and with every sweep.
+async fn trees(core: Core, stop: CancellationToken) {
+    let inner = core.engine.0.clone();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = inner.bells.until_settle() => {}
+            () = tokio::time::sleep(inner.settings.sweep) => {}
+        }
+        for _ in 0..MOST_LOOKS {
+            match sweep::settle_trees(&core).await {
+                Ok(true) => tokio::time::sleep(LOCKED).await,
+                Ok(false) => break,
+                Err(cause) => {
+                    tracing::warn!(%cause, "could not settle the trees of runs");
+                    break;
+                }
+            }
         }
     }
 }

@@ -11,8 +11,9 @@ use tracing::field::Empty;
 
 use super::finish::ending;
 use super::leased::LeasedAttempt;
-use super::{Attempt as _, Executor, Outcome, Progress, RunError, Stop};
+use super::{Attempt as _, Engine, Executor, Outcome, Place, Progress, RunError, Stop};
 use crate::core::Core;
+use crate::error::Error;
 
 /// How long an executor that was told to stop may take to end by itself.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -31,6 +32,7 @@ pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, e
     );
     let outcome = outcome(&attempt, executor.as_ref()).instrument(span.clone()).await;
     let engine = &core.engine;
+    let (outcome, places) = admit(engine, &run, outcome).await;
     let written = match ending(&run, outcome, core.clock.now(), &core.ids) {
         Some(ending) => {
             let mut write = attempt.held(ending.progress);
@@ -44,10 +46,50 @@ pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, e
         }
         None => None,
     };
+    if written.is_some_and(|written| written.status == task_run::RunStatus::Waiting) {
+        places.into_iter().for_each(|place| place.keep(task_run::RunStatus::Pending));
+    }
     let status = written.map_or("lease_lost", |written| label(written.status));
     span.record("run.outcome", status);
     metrics::counter!("engine_attempts_total", "status" => status).increment(1);
     engine.leases().give_back(attempt.lease());
+}
+
+/// Places for the children that the outcome starts, within the limits of the tenant.
+async fn admit(engine: &Engine, run: &task_run::Model, outcome: Outcome) -> (Outcome, Vec<Place>) {
+    let Outcome::Delegated { spawn, progress } = outcome else { return (outcome, Vec::new()) };
+    let mut places = Vec::with_capacity(spawn.children.len());
+    for _ in &spawn.children {
+        match engine.admission().place(run.tenant_id).await {
+            Ok(place) => places.push(place),
+            Err(error) => {
+                let error = no_place(error);
+                return (Outcome::Failed { error, progress }, Vec::new());
+            }
+        }
+    }
+    (Outcome::Delegated { spawn, progress }, places)
+}
+
+/// A month that is used up is final; a full queue is not.
+fn no_place(error: Error) -> RunError {
+    let (code, retry_after) = match &error {
+        Error::Denied { code, .. } => (*code, None),
+        Error::RateLimited { code, retry_after } | Error::Unavailable { code, retry_after } => {
+            (*code, Some(*retry_after))
+        }
+        _ => ("internal", Some(Duration::ZERO)),
+    };
+    RunError {
+        reason: if retry_after.is_some() { RunReason::Error } else { RunReason::NonRetryable },
+        code: code.to_owned(),
+        message: match &error {
+            Error::Internal(_) => defect().message,
+            told => told.to_string(),
+        },
+        retryable: retry_after.is_some(),
+        retry_after,
+    }
 }
 
 async fn outcome(attempt: &LeasedAttempt, executor: &dyn Executor) -> Outcome {

@@ -22,6 +22,8 @@ pub struct Ending {
 /// A run that waits is looked at again so long after all that it waits for is over: what ends a wait resumes it,
 /// and this is for a wait that is gone.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
+/// A run that waits for children looks again after this time: what its rows say counts, not that somebody woke it.
+const LOOK_AT_CHILDREN: TimeDelta = TimeDelta::minutes(15);
 
 /// `None` when the lease is lost: then nothing may be written.
 pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: &Ids) -> Option<Ending> {
@@ -43,6 +45,18 @@ pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: 
             },
         ),
         Outcome::Failed { error, progress } => ending(progress, failure(run, &error, now, ids)),
+        Outcome::Delegated { spawn, progress } => {
+            let wait_until = Some(now + LOOK_AT_CHILDREN);
+            let data = json!({ "started": spawn.children.len() });
+            let change = Change {
+                spawn: Some(spawn),
+                released: true,
+                wait_until,
+                event_data: data,
+                ..to(RunStatus::Waiting, RunReason::Children)
+            };
+            ending(progress, change)
+        }
         Outcome::Asked { reason, questions, mut progress } => {
             let questions: Vec<_> =
                 questions.into_iter().map(|question| approval(run, question, now, ids)).collect();

@@ -48,6 +48,8 @@ impl LeasedAttempt {
             run: self.lease.run,
             attempt: self.lease.attempt,
             fence: self.lease.fence,
+            parent: self.run.parent_run_id,
+            has_children: self.run.children > 0,
             progress: self.with_text(progress),
             change: None,
         }
@@ -108,6 +110,16 @@ impl Attempt for LeasedAttempt {
         let db = self.core.db.tenant(self.run.tenant_id);
         let waits = db.find::<run_wait::Entity>().filter(run_wait::Column::RunId.eq(self.run.id));
         waits.order_by(run_wait::Column::Id, Order::Asc).all().await
+    }
+
+    async fn children(&self) -> Result<Vec<task_run::Model>> {
+        if self.run.children == 0 {
+            return Ok(Vec::new());
+        }
+        let db = self.core.db.tenant(self.run.tenant_id);
+        let mine = db.everywhere::<task_run::Entity>();
+        let mine = mine.filter(task_run::Column::ParentRunId.eq(self.run.id));
+        mine.order_by(task_run::Column::ChildKey, Order::Asc).all().await
     }
 
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost> {

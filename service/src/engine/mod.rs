@@ -4,6 +4,7 @@
 
 mod admission;
 mod attempt;
+mod bells;
 mod circles;
 mod claim;
 mod commit;
@@ -38,6 +39,7 @@ pub use attempt::{
 pub use commit::{Awaited, Committer, Created};
 pub use dispatch::Running;
 pub use leases::Leases;
+pub use transitions::{Spawn, Wake};
 pub use watch::{Seen, Subscription};
 
 use crate::backup::Quarantine;
@@ -46,6 +48,7 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::identity::plans::Plans;
 use crate::ids::Ids;
+use bells::Bells;
 use policy::RunPolicy;
 use transitions::{Born, NewRun};
 use watch::Watch;
@@ -85,12 +88,9 @@ struct Inner {
     leases: Leases,
     watch: Watch,
     slots: Arc<Semaphore>,
-    /// Wakes the dispatcher: something may be claimable, or a slot is free.
-    wake: Notify,
     /// A wait was registered here, which may be over before all others.
     due: Notify,
-    /// Runs may be queued that this node did not claim: nothing is born running before them.
-    backlog: AtomicBool,
+    bells: Bells,
     /// Due runs wait for others of their agent to end: the end of a run is a reason to claim.
     limited: AtomicBool,
     /// The loops run and take work.
@@ -114,7 +114,8 @@ impl Engine {
         quarantine: Quarantine,
     ) -> Self {
         let watch = Watch::default();
-        let committer = Committer::start(&db, &clock, &watch);
+        let bells = Bells::default();
+        let committer = Committer::start(&db, &clock, &watch, &bells);
         // Bounded by the slots: every message holds a permit.
         let (born, born_receiver) = tokio::sync::mpsc::unbounded_channel();
         Self(Arc::new(Inner {
@@ -127,9 +128,8 @@ impl Engine {
             committer,
             leases: Leases::default(),
             watch,
-            wake: Notify::new(),
             due: Notify::new(),
-            backlog: AtomicBool::new(true),
+            bells,
             limited: AtomicBool::new(false),
             claiming: AtomicBool::new(false),
             healthy: AtomicBool::new(false),
@@ -196,7 +196,7 @@ impl Engine {
     fn slot_for(&self, run: &task_run::Model) -> Option<OwnedSemaphorePermit> {
         let may = self.0.claiming.load(Ordering::Relaxed)
             && !self.0.quarantine.is_on()
-            && !self.0.backlog.load(Ordering::Relaxed)
+            && !self.0.bells.backlog()
             && run.concurrency_key.is_empty()
             && run.available_at <= run.created_at;
         if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
@@ -215,8 +215,13 @@ impl Engine {
 
     /// Something may be claimable now.
     pub fn nudge(&self) {
-        self.0.backlog.store(true, Ordering::Relaxed);
-        self.0.wake.notify_one();
+        self.0.bells.claim();
+    }
+
+    /// A run of a tree changed outside the group commit: its kin may be claimable, or have something to settle.
+    pub fn announce_tree(&self) {
+        self.0.bells.claim();
+        self.0.bells.settle();
     }
 
     /// A run changed outside the group commit: tell who watches, and claim it if it is queued again.

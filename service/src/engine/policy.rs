@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use entity::money::Nanos;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -10,6 +11,7 @@ use validator::Validate;
 
 use crate::agents::RunLimits;
 use crate::ids::Ids;
+use crate::tasks::graph::RunGraph;
 
 /// Times out after which a run or an attempt fails, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
@@ -177,6 +179,18 @@ pub struct RunPolicy {
     /// For how long its dedupe key answers with the run, from its creation; while it is live when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dedupe_seconds: Option<u32>,
+    /// What it may cost with its children; the agent's own limit counts too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<Nanos>,
+    /// The deepest level of its tree that it may reach, when it is not the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_depth: Option<i32>,
+    /// Its parent goes on without it: its failure is no reason to start it again with its parent.
+    #[serde(rename = "tolerated", skip_serializing_if = "is_default")]
+    pub is_tolerated: bool,
+    /// The steps of a run that names neither an agent nor a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<RunGraph>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -187,6 +201,11 @@ impl RunPolicy {
     /// The policy of a stored run; an unreadable one is the default.
     pub fn of(run: &entity::tasks::task_run::Model) -> Self {
         serde_json::from_value(run.policy.clone()).unwrap_or_default()
+    }
+
+    /// What the run may cost with its children, read without the rest.
+    pub fn max_cost(run: &entity::tasks::task_run::Model) -> Option<Nanos> {
+        serde_json::from_value(run.policy.get("maxCost")?.clone()).ok()
     }
 
     /// How long an attempt may make no progress, read without the rest.

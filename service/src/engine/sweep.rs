@@ -96,6 +96,20 @@ impl Look {
     }
 }
 
+/// One look at what the ends of runs left to do in their trees; whether another one is due at once.
+pub async fn settle_trees(core: &Core) -> Result<bool> {
+    if core.quarantine.is_on() {
+        return Ok(false);
+    }
+    let tx = core.db.system(Reason::Engine).begin().await?;
+    let ripple = transitions::tree::settle_due(&tx, core.clock.now()).await?;
+    tx.commit().await?;
+    for (run, status) in ripple.changed {
+        core.engine.announce(run, status);
+    }
+    Ok(ripple.again)
+}
+
 fn announce(core: &Core, changed: &[task_run::Model]) {
     for run in changed {
         tracing::info!(run.id = %run.id, status = ?run.status, reason = ?run.reason, "swept");

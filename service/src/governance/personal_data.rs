@@ -255,6 +255,8 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("output", Content),
             ("error", Content),
             ("policy", Nothing),
+            ("child_key", Nothing),
+            ("cancel_reason", Nothing),
             ("dedupe_key", Content),
             ("concurrency_key", Content),
             ("created_by", Pseudonym),

@@ -10,7 +10,7 @@ use entity::agents::tool;
 use entity::money::Nanos;
 use entity::tasks::approval::{ApprovalKind, OnExpire};
 use entity::tasks::run_step::{StepKind, StepStatus};
-use entity::tasks::task_run::RunReason;
+use entity::tasks::task_run::{self, RunReason};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -23,6 +23,8 @@ use super::tools::{
 use crate::engine::{Attempt, Event, Question, Step, Stop};
 use crate::error::{FieldError, Result};
 use crate::integrations::TenantSecrets;
+use crate::tasks::children::ChildState;
+use crate::tasks::targets::Wanted;
 
 /// How long a person has to decide.
 pub(super) const DECIDE_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,6 +42,14 @@ pub struct Tool {
 impl Tool {
     pub fn new(row: tool::Model) -> Result<Self> {
         Ok(Self { config: ToolConfig::parse(row.kind, &row.config)?, row })
+    }
+
+    /// What a call of it is a child run of; `None` when it is executed here.
+    pub(super) fn child(&self) -> Option<Wanted> {
+        match &self.config {
+            ToolConfig::Agent(agent) => Some(Wanted::Agent(agent.agent_id)),
+            ToolConfig::Api(_) | ToolConfig::Function(_) => None,
+        }
     }
 }
 
@@ -100,11 +110,19 @@ pub(super) async fn make(
     Ok(Done { outcome, latency: (core.clock.now() - started).to_std().unwrap_or_default() })
 }
 
+fn kind(tool: &Tool) -> StepKind {
+    match &tool.config {
+        ToolConfig::Agent(_) => StepKind::Agent,
+        config if config.is_wait() => StepKind::Wait,
+        _ => StepKind::Tool,
+    }
+}
+
 /// The journal's entry of a call that starts.
 pub(super) fn intent(tool: &Tool, call: &Call) -> Step {
     Step {
         number: call.number,
-        kind: if tool.config.is_wait() { StepKind::Wait } else { StepKind::Tool },
+        kind: kind(tool),
         status: StepStatus::Started,
         turn: call.turn,
         name: tool.row.name.clone(),
@@ -137,6 +155,38 @@ pub(super) fn outcome(tool: &Tool, call: &Call, done: &Done) -> Step {
         latency: done.latency,
         ..intent(tool, call)
     }
+}
+
+/// The journal's entry of a call that is a child run, and what became of it. The child pays for itself.
+pub(super) fn returned(tool: &Tool, call: &Call, child: &task_run::Model) -> Option<Step> {
+    let outcome = match ChildState::of(child) {
+        ChildState::Live => return None,
+        ChildState::Completed(output) => ToolOutcome::Success { output },
+        ChildState::Failed { code, message } => {
+            let response = Some(error(&code, &message));
+            let latency = took(child);
+            return Some(Step { status: StepStatus::Failed, response, latency, ..charged(tool, call) });
+        }
+    };
+    Some(self::outcome(tool, call, &Done { outcome, latency: took(child) }))
+}
+
+/// A call that could not be started.
+pub(super) fn refused(tool: &Tool, call: &Call, code: &str, message: &str) -> Step {
+    Step { status: StepStatus::Failed, response: Some(error(code, message)), ..intent(tool, call) }
+}
+
+fn charged(tool: &Tool, call: &Call) -> Step {
+    Step { cost: tool.row.cost_per_call_nanos, ..intent(tool, call) }
+}
+
+fn took(child: &task_run::Model) -> Duration {
+    child.completed_at.and_then(|end| (end - child.created_at).to_std().ok()).unwrap_or_default()
+}
+
+/// What a child is to its parent: the model's step and the call's place in it.
+pub(super) fn child_key(call: &Call) -> &str {
+    call.effect_key.split_once(':').map_or(call.effect_key.as_str(), |(_, key)| key)
 }
 
 /// The response of a step that failed.

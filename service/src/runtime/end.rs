@@ -4,7 +4,7 @@
 use entity::tasks::task_run::RunReason;
 use serde_json::Value;
 
-use crate::engine::{LeaseLost, Outcome, Progress, Question, RunError, Stop, Wait};
+use crate::engine::{LeaseLost, Outcome, Progress, Question, RunError, Spawn, Stop, Wait};
 use crate::error::Error;
 
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) enum End {
     Failed(RunError),
     Asked { reason: RunReason, questions: Vec<Question> },
     Waits { waits: Vec<Wait> },
+    /// Child runs are started, and waited for.
+    Delegated(Spawn),
     Cancelled,
     Released,
     LeaseLost,
@@ -40,6 +42,7 @@ impl End {
             Self::Failed(error) => Outcome::Failed { error, progress },
             Self::Asked { reason, questions } => Outcome::Asked { reason, questions, progress },
             Self::Waits { waits } => Outcome::Waits { waits, progress },
+            Self::Delegated(spawn) => Outcome::Delegated { spawn, progress },
             Self::Cancelled => Outcome::Cancelled { progress },
             Self::Released => Outcome::Released { progress },
             Self::LeaseLost => Outcome::LeaseLost,

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::call::Tool;
 use super::end::{End, Flow};
-use super::{agent, tool_run};
+use super::{agent, graph, tool_run};
 use crate::db::Recent;
+use crate::engine::policy::RunPolicy;
 use crate::engine::{Attempt, Executor, Outcome, Progress};
 
 /// Executes runs inside this process.
@@ -33,7 +34,12 @@ async fn execute(attempt: &dyn Attempt) -> Flow<Outcome> {
         }
         (None, Some(id)) => Ok(tool_run::run(attempt, tool(attempt, id).await?.as_ref()).await),
         (None, None) => {
-            Err(End::failed(RunReason::NonRetryable, "nothing_to_run", "The run names no agent and no tool."))
+            let policy = RunPolicy::of(run);
+            let nothing = "The run names no agent, no tool and no graph.";
+            let graph = policy.graph.as_ref();
+            let graph =
+                graph.ok_or_else(|| End::failed(RunReason::NonRetryable, "nothing_to_run", nothing))?;
+            Ok(graph::run(attempt, graph, &policy).await)
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What a leased run does: the agent loop, model providers, tool executors.
+//! What a leased run does: the agent loop, graphs, model providers, tool executors.
 
 pub mod agent;
 mod call;
 mod decision;
 mod end;
 mod executor;
+mod graph;
 pub mod models;
 mod race;
 #[cfg(test)]

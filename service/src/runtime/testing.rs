@@ -87,6 +87,7 @@ pub(crate) struct State {
     pub questions: Vec<Question>,
     pub open: Vec<Wait>,
     pub waits: Vec<run_wait::Model>,
+    pub children: Vec<task_run::Model>,
 }
 
 impl FakeAttempt {
@@ -113,6 +114,7 @@ impl FakeAttempt {
         next.run = task_run::Model {
             attempt: self.run.attempt + 1,
             step_count: state.journal.iter().map(|step| step.number).max().unwrap_or(0),
+            children: i32::try_from(state.children.len()).unwrap(),
             ..self.run.clone()
         };
         next.state = Mutex::new(state);
@@ -158,6 +160,15 @@ impl FakeAttempt {
             }
             Outcome::Waits { progress, waits } => {
                 self.state().open = waits.clone();
+                progress
+            }
+            Outcome::Delegated { spawn, progress } => {
+                let mut state = self.state();
+                for child in &spawn.children {
+                    if state.children.iter().all(|known| known.child_key != child.child_key) {
+                        state.children.push(child.clone());
+                    }
+                }
                 progress
             }
             Outcome::LeaseLost => return,
@@ -227,6 +238,10 @@ impl Attempt for FakeAttempt {
 
     async fn waits(&self) -> Result<Vec<run_wait::Model>> {
         Ok(self.state().waits.clone())
+    }
+
+    async fn children(&self) -> Result<Vec<task_run::Model>> {
+        Ok(self.state().children.clone())
     }
 
     async fn record(&self, progress: Progress) -> Result<(), LeaseLost> {
@@ -390,6 +405,7 @@ fn run(input: Value) -> task_run::Model {
         lease_expires_at: None,
         attempt_deadline_at: None,
         cancel_requested_at: None,
+        cancel_reason: None,
         wait_until: None,
         event_seq: 0,
         step_count: 0,
@@ -403,6 +419,14 @@ fn run(input: Value) -> task_run::Model {
         unpriced: false,
         parent_run_id: None,
         root_run_id: None,
+        depth: 0,
+        child_key: None,
+        settled: false,
+        settled_nanos: Nanos::ZERO,
+        children: 0,
+        children_ended: 0,
+        wake_ended: None,
+        wake_failed: None,
         replay_of: None,
         dedupe_key: None,
         concurrency_key: String::new(),

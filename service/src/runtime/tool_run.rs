@@ -18,9 +18,11 @@ use super::decision::{self, Answer};
 use super::end::{End, Flow};
 use super::waiting::{self, Settled};
 use crate::engine::policy::RunPolicy;
-use crate::engine::{Attempt, Outcome, Progress, RunError, Step};
+use crate::engine::{Attempt, Outcome, Progress, RunError, Spawn, Step, Wake};
 use crate::error::{Error, Result};
 use crate::runtime::tools::{ToolFailure, ToolOutcome};
+use crate::tasks::children::{self, Child, ChildState};
+use crate::tasks::targets::Wanted;
 use crate::templates::{Context, Template};
 
 /// Runs the tool to the end of the attempt.
@@ -41,6 +43,13 @@ async fn execute(
         return Err(stop.into());
     }
     let (call, is_written) = next(attempt, tool, arguments, pending).await?;
+    if policy.max_cost.is_some_and(|most| tool.row.cost_per_call_nanos > most) {
+        let message = "A call costs more than the run may.";
+        return Err(End::failed(RunReason::BudgetExceeded, "max_cost", message));
+    }
+    if let Some(wanted) = tool.child() {
+        return Err(delegate(attempt, tool, wanted, call, is_written, pending).await?);
+    }
     if !is_written {
         pending.events.push(call::called(tool, &call));
     }
@@ -115,6 +124,53 @@ fn close(pending: &mut Progress, step: Step) {
     pending.steps.push(step);
 }
 
+/// A call that is a child run: started once, then waited for, then journaled.
+async fn delegate(
+    attempt: &dyn Attempt,
+    tool: &Tool,
+    wanted: Wanted,
+    call: Call,
+    is_written: bool,
+    pending: &mut Progress,
+) -> Flow<End> {
+    let (core, run) = (attempt.core(), attempt.run());
+    let policy = RunPolicy::of(run);
+    let children = attempt.children().await?;
+    if let Some(child) = children.iter().find(|child| child.child_key.as_deref() == Some(call::child_key(&call)))
+    {
+        let Some(step) = call::returned(tool, &call, child) else {
+            return Ok(End::Delegated(Spawn::default()));
+        };
+        pending.events.push(call::ended(&step));
+        pending.steps.push(step);
+        return match ChildState::of(child) {
+            ChildState::Completed(output) => completed(attempt, &policy, output).await,
+            ChildState::Failed { code, message } => {
+                Ok(End::failed(RunReason::DependencyFailed, &code, message))
+            }
+            ChildState::Live => Ok(End::Delegated(Spawn::default())),
+        };
+    }
+    let max_cost = children::share(policy.max_cost, run, run.cost_nanos, &[], 1);
+    let child = Child { max_cost, ..Child::new(call::child_key(&call), wanted, call.arguments.clone()) };
+    let prepared = match children::check_room(core, run, 1).await {
+        Ok(()) => children::prepare(core, run, child).await,
+        Err(error) => Err(error),
+    };
+    match prepared {
+        Ok(child) => {
+            if !is_written {
+                pending.steps.push(call::intent(tool, &call));
+            }
+            Ok(End::Delegated(Spawn { children: vec![child], wake: Wake::ALL }))
+        }
+        Err(error) => {
+            let (code, message) = children::refusal(error)?;
+            Ok(End::failed(RunReason::NonRetryable, &code, message))
+        }
+    }
+}
+
 /// The arguments: the policy's template over `{input}`, else the input itself.
 async fn arguments(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy) -> Flow<Value> {
     let input = &attempt.run().input;
@@ -161,7 +217,8 @@ async fn next(
         return Ok((call, false));
     }
     let journal = attempt.journal().await?;
-    let is_call = |step: &&run_step::Model| matches!(step.kind, StepKind::Tool | StepKind::Wait);
+    let is_call =
+        |step: &&run_step::Model| matches!(step.kind, StepKind::Tool | StepKind::Agent | StepKind::Wait);
     let Some(last) = journal.iter().rev().find(is_call) else {
         return Ok((call, false));
     };
@@ -176,11 +233,12 @@ async fn next(
             Ok((call, true))
         }
         (StepStatus::Started, SideEffect::Safe | SideEffect::Keyed) => Ok((call, true)),
+        (StepStatus::Started, SideEffect::Once) if tool.child().is_some() => Ok((call, true)),
         (StepStatus::Started, SideEffect::Once) => {
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
             reviewed(attempt, tool, call, last, pending).await.map(|call| (call, false))
         }
-        (StepStatus::Failed, _) => {
+        (StepStatus::Failed | StepStatus::Skipped, _) => {
             call.number = last.number.saturating_add(1);
             Ok((call, false))
         }
@@ -229,8 +287,8 @@ async fn reviewed(
     }
 }
 
-/// The end of a run whose tool gave this output.
-async fn completed(attempt: &dyn Attempt, policy: &RunPolicy, output: Value) -> Flow<End> {
+/// The end of a run whose tool, or graph, gave this output.
+pub(super) async fn completed(attempt: &dyn Attempt, policy: &RunPolicy, output: Value) -> Flow<End> {
     if let Some(schema) = &policy.output_schema {
         let schema = attempt.core().schemas.get(schema).await?;
         if let Err(errors) = schema.check(&output, "") {

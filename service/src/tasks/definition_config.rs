@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::graph::{Graph, GraphStep};
 use crate::engine::policy::{OnWorkerLost, RetryPolicy, RunPolicy, Timeouts};
 use crate::error::Result;
 use crate::schema::Schema;
@@ -40,6 +41,17 @@ pub struct DefinitionConfig {
     /// Without one the input is the arguments.
     #[schema(value_type = Option<Object>)]
     pub arguments: Option<Value>,
+    /// A graph: the definition then names neither an agent nor a tool, and a run of it is the parent of a run
+    /// for each step. Steps start as soon as what they need has ended.
+    #[validate(length(max = 50), nested)]
+    #[schema(max_items = 50)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<GraphStep>,
+    /// Of a graph: a template of its output over `input` and `steps`. Without one it is an object of the outputs
+    /// of the last steps, by their ids.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
 }
 
 impl DefinitionConfig {
@@ -62,6 +74,9 @@ impl DefinitionConfig {
         }
         if let Some(dedupe) = &self.dedupe {
             dedupe.check(&format!("{pointer}/dedupe"))?;
+        }
+        if !self.steps.is_empty() {
+            Graph::compile(&self.steps, self.output.as_ref(), pointer)?;
         }
         Ok(())
     }

@@ -11,9 +11,10 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::DefinitionConfig;
+use super::graph::RunGraph;
 use super::run_keys::RunKeys;
-use crate::agents::AgentConfig;
+use super::{DefinitionConfig, graph};
+use crate::agents::{AgentConfig, AgentLimits};
 use crate::ctx::Ctx;
 use crate::db::{Query, Recent};
 use crate::engine::policy::RunPolicy;
@@ -56,9 +57,9 @@ impl Wanted {
 }
 
 impl Target {
-    /// Whose turn the run takes: its agent, else its tool.
+    /// Whose turn the run takes: its agent, else its tool, else its graph.
     pub fn lane(&self) -> Option<Uuid> {
-        self.agent.map(|agent| agent.0).or(self.tool_id)
+        self.agent.map(|agent| agent.0).or(self.tool_id).or(self.definition_id)
     }
 
     /// Gives the run the keys of its definition, once its input and its own dedupe key are known.
@@ -94,7 +95,7 @@ async fn load(ctx: &Ctx, wanted: Wanted) -> Result<Target> {
             let db = ctx.db();
             let agent = live_agent(db.find(), id).await?.ok_or_else(|| wanted.missing())?;
             require_open(ctx, agent.workspace_id).await?;
-            let policy = RunPolicy { mock: is_mock(&agent)?, ..RunPolicy::default() };
+            let policy = of_agent(&agent, RunPolicy::default())?;
             target(agent.workspace_id, None, Some((agent.id, agent.current_version)), None, policy)
         }
         Wanted::Tool(id) => {
@@ -150,12 +151,21 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
     if let Some(id) = definition.agent_id {
         let found = live_agent(db.everywhere(), id).await?.filter(|agent| is_within(agent.workspace_id));
         let found = found.ok_or_else(|| missing("/definitionId", "agent"))?;
-        policy.mock = is_mock(&found)?;
+        policy = of_agent(&found, policy)?;
         agent = Some((found.id, found.current_version));
     }
     if let Some(id) = definition.tool_id {
         let found = live_tool(db.everywhere(), id).await?.filter(|tool| is_within(tool.workspace_id));
         found.ok_or_else(|| missing("/definitionId", "tool"))?;
+    }
+    if !config.steps.is_empty() {
+        let at = "/config/steps";
+        policy.graph = Some(RunGraph {
+            targets: graph::resolve::targets(ctx, workspace, &config.steps, at).await?,
+            steps: config.steps,
+            output: config.output,
+            from_step: None,
+        });
     }
     let input_schema = match &config.input_schema {
         None => None,
@@ -177,9 +187,12 @@ async fn live_agent<C: ConnectionTrait>(
     agents.filter(agent::Column::Id.eq(id)).filter(agent::Column::DeletedAt.is_null()).one().await
 }
 
-fn is_mock(agent: &agent::Model) -> Result<bool> {
+/// The policy with what the agent itself says.
+fn of_agent(agent: &agent::Model, policy: RunPolicy) -> Result<RunPolicy> {
     let config: AgentConfig = serde_json::from_value(agent.config.clone()).map_err(Error::internal)?;
-    Ok(Mock::serves(&config.model))
+    let levels = config.limits.max_depth;
+    let max_depth = (levels != AgentLimits::default().max_depth).then(|| i32::try_from(levels).ok()).flatten();
+    Ok(RunPolicy { mock: Mock::serves(&config.model), max_depth, ..policy })
 }
 
 async fn live_tool<C: ConnectionTrait>(

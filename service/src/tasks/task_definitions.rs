@@ -1,5 +1,5 @@
-//! Task definitions. Invariant: one runs either an agent or a tool, and its schemas and template have
-//! been compiled.
+//! Task definitions. Invariant: one runs an agent, a tool or a graph of steps, and its schemas and templates
+//! have been compiled.
 
 use chrono::{DateTime, Utc};
 use entity::tasks::task_definition::{ActiveModel, Column, Entity, Model, TaskType};
@@ -10,9 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::DefinitionConfig;
-use super::scheduled_tasks;
 use super::triggers::Trigger;
+use super::{DefinitionConfig, graph, scheduled_tasks};
 use crate::agents::agents::Agents;
 use crate::agents::tools::Tools;
 use crate::crud::{
@@ -56,7 +55,7 @@ pub struct CreateTaskDefinition {
     pub workspace_id: Option<Uuid>,
     #[serde(rename = "type")]
     pub kind: TaskType,
-    /// Either this or `toolId`. CHAT needs an agent.
+    /// One of this, `toolId` and `config.steps`. CHAT needs an agent.
     pub agent_id: Option<Uuid>,
     pub tool_id: Option<Uuid>,
     #[serde(default)]
@@ -229,6 +228,7 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
     trigger.check(kind)?;
     let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     check_targets(ctx, workspace_id, agent_id, tool_id).await?;
+    check_steps(ctx, (None, &name), workspace_id, &config).await?;
     let now = ctx.core.clock.now();
     let row = Model {
         tenant_id: ctx.tenant,
@@ -257,8 +257,14 @@ pub async fn update(
     expected: Expected,
     body: UpdateTaskDefinition,
 ) -> Result<TaskDefinitionView> {
-    let workspace = crud::load::<TaskDefinitions>(ctx, id).await?.workspace_id;
+    let row = crud::load::<TaskDefinitions>(ctx, id).await?;
+    let workspace = row.workspace_id;
     check_targets(ctx, workspace, body.agent_id.as_set().copied(), body.tool_id.as_set().copied()).await?;
+    if let Some(patch) = &body.config {
+        let config: DefinitionConfig = document::patched(&document::read(row.config), patch, "/config")?;
+        let name = body.name.as_ref().unwrap_or(&row.name);
+        check_steps(ctx, (Some(id), name), workspace, &config).await?;
+    }
     crud::update::<TaskDefinitions>(ctx, id, expected, |row| changes(row, &body)).await
 }
 
@@ -325,8 +331,22 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
 
 /// A SCHEDULED definition has a schedule, and no other has.
 fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &DefinitionConfig) -> Result<()> {
+    let is_graph = !config.steps.is_empty();
+    let exclusive = |pointer, message| Err(Error::invalid(pointer, "exclusive", message));
     match (agent, tool) {
-        (None, None) => return Err(Error::invalid("/agentId", "required", "agentId or toolId is required")),
+        (None, None) if is_graph && kind == TaskType::Chat => {
+            return Err(Error::invalid("/agentId", "required", "A CHAT task needs an agent."));
+        }
+        (None, None) if is_graph && config.arguments.is_some() => {
+            return exclusive("/config/arguments", "Only a tool has arguments; steps have an input each.");
+        }
+        (None, None) if is_graph => {}
+        (None, None) => {
+            let message = "agentId, toolId or config.steps is required";
+            return Err(Error::invalid("/agentId", "required", message));
+        }
+        _ if is_graph => return exclusive("/config/steps", "steps exclude agentId and toolId"),
+        _ if config.output.is_some() => return exclusive("/config/output", "Only a graph has an output"),
         (Some(_), Some(_)) => {
             return Err(Error::invalid("/toolId", "exclusive", "agentId and toolId exclude each other"));
         }
@@ -340,6 +360,21 @@ fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &Defin
         (Some(_), None) | (None, Some(_)) => {}
     }
     config.check("/config")
+}
+
+/// Everything that a graph's steps name is there, and leads nowhere back.
+async fn check_steps(
+    ctx: &Ctx,
+    own: (Option<Uuid>, &str),
+    workspace: Option<Uuid>,
+    config: &DefinitionConfig,
+) -> Result<()> {
+    if config.steps.is_empty() {
+        return Ok(());
+    }
+    config.check("/config")?;
+    graph::resolve::targets(ctx, workspace, &config.steps, "/config/steps").await?;
+    graph::resolve::check_nesting(ctx, own, workspace, &config.steps, "/config/steps").await
 }
 
 async fn check_targets(

@@ -1,13 +1,14 @@
 //! The expression engine: minijinja with strict undefined values, fuel, and the filters listed here.
 //!
 //! Nothing built in is trusted to stay small: filters that can grow their input are our own and
-//! capped, and values leave the engine through a capped writer, because a sequence may be lazy.
+//! capped, and values leave the engine through a capped writer, because a sequence may be lazy. Nor to
+//! stay fast: what an expression names times what it does with it is bounded before it is evaluated.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{ValueKind, merge_maps};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, filters, tests};
 use serde_json::Value;
 
@@ -15,6 +16,10 @@ use super::MAX_OUTPUT;
 
 /// Instructions one expression may execute.
 const FUEL: u64 = 20_000;
+/// Values that one expression may walk through: an operator or a filter is one instruction, however much it reads.
+const MAX_WORK: usize = 500_000;
+/// Bytes of text that count as one value.
+const TEXT_UNIT: usize = 16;
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
@@ -39,7 +44,8 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine
 });
 
-/// What the names in expressions stand for; made once for many renderings.
+/// What the names in expressions stand for; made once for many renderings, and cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Context(minijinja::Value);
 
 impl From<&Value> for Context {
@@ -48,9 +54,25 @@ impl From<&Value> for Context {
     }
 }
 
+impl Context {
+    /// An object of members that are made already.
+    pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        Self(members.into_iter().map(|(name, member)| (name.to_owned(), member.0)).collect())
+    }
+
+    /// The same with more names, which hide those that it has.
+    pub fn with(&self, names: &Value) -> Self {
+        Self(merge_maps([minijinja::Value::from_serialize(names), self.0.clone()]))
+    }
+}
+
 pub(super) struct Expression {
     compiled: minijinja::Expression<'static, 'static>,
     source: String,
+    /// What it looks up, as far as that is a path from a name: `steps.fetch.output`.
+    names: Vec<String>,
+    /// Operators and filters, each of which may walk through all that it is given.
+    walks: usize,
 }
 
 impl fmt::Debug for Expression {
@@ -62,16 +84,63 @@ impl fmt::Debug for Expression {
 impl Expression {
     pub(super) fn compile(source: &str) -> Result<Self, String> {
         let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|e| message(source, &e))?;
-        Ok(Self { compiled, source: source.to_owned() })
+        let mut names: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
+        names.sort();
+        Ok(Self { compiled, source: source.to_owned(), names, walks: walks(source) })
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     pub(super) fn eval(&self, context: &Context, max_bytes: usize) -> Result<Value, String> {
+        self.meter(context)?;
         let value = self.compiled.eval(&context.0).map_err(|error| message(&self.source, &error))?;
         if value.kind() == ValueKind::Undefined {
             return Err(format!("{{{{ {} }}}}: undefined value", self.source));
         }
         json(&value, max_bytes).map_err(|error| message(&self.source, &error))
     }
+}
+
+impl Expression {
+    /// Refuses what would take long: all that the expression can reach is what it names.
+    fn meter(&self, context: &Context) -> Result<(), String> {
+        let mut left = MAX_WORK / self.walks.max(1);
+        for name in &self.names {
+            let mut value = Some(context.0.clone());
+            for step in name.split('.') {
+                value = value.and_then(|value| value.get_attr(step).ok());
+            }
+            left = value.map_or(Some(left), |value| after(&value, left)).ok_or_else(|| {
+                format!("{{{{ {} }}}}: too much work on too much data", self.source)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is left of the budget after walking through the value once.
+fn after(value: &minijinja::Value, left: usize) -> Option<usize> {
+    if let Some(text) = value.as_str() {
+        return left.checked_sub(1 + text.len() / TEXT_UNIT);
+    }
+    let mut left = left.checked_sub(1)?;
+    let is_map = value.kind() == ValueKind::Map;
+    if is_map || value.kind() == ValueKind::Seq {
+        for item in value.try_iter().ok()? {
+            let member = if is_map { value.get_item(&item).ok()? } else { item };
+            left = after(&member, left)?;
+        }
+    }
+    Some(left)
+}
+
+/// How many operators and filters a source has, at most: those in its literals count too.
+fn walks(source: &str) -> usize {
+    let signs = source.matches(['|', '=', '<', '>', '+', '-', '/', '%', ':', '[']).count();
+    let words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+    signs + words.filter(|word| ["in", "is", "and", "or", "not"].contains(word)).count()
 }
 
 /// How a value reads inside text: strings as they are, everything else as compact JSON.

@@ -84,6 +84,13 @@ impl Template {
         Self::compile(template, pointer).map(drop)
     }
 
+    /// What its expressions name, as paths (`input.rooms`), each with its place below `pointer`.
+    pub fn names(&self, pointer: &str) -> Vec<(String, String)> {
+        let mut names = Vec::new();
+        self.0.names(pointer, &mut names);
+        names
+    }
+
     /// Renders; the error's pointer is relative to the template.
     pub fn render(&self, context: &Context) -> Result<Value, TemplateError> {
         self.0.render(context, &mut Budget::default(), "")
@@ -121,6 +128,19 @@ impl Node {
                     .collect(),
             ),
             literal => Self::Literal(literal.clone()),
+        }
+    }
+
+    fn names(&self, pointer: &str, names: &mut Vec<(String, String)>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Text(text) => names.extend(text.names().map(|name| (pointer.to_owned(), name))),
+            Self::Array(items) => {
+                items.iter().enumerate().for_each(|(at, item)| item.names(&pointer_to(pointer, at), names));
+            }
+            Self::Object(members) => {
+                members.iter().for_each(|(key, member)| member.names(&pointer_to(pointer, key), names));
+            }
         }
     }
 

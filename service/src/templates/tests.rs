@@ -118,6 +118,29 @@ fn work_and_output_are_bounded() {
     }
 }
 
+/// Each instruction of these would walk through a million values, or copy a megabyte.
+#[test]
+fn long_walks_are_refused_before_they_begin() {
+    let list = vec![0; 250_000];
+    let text = "x".repeat(1 << 20);
+    let input = json!({"a": list, "b": list, "s": text, "t": text, "small": [1, 2]});
+    for source in [
+        format!("{{{{ {} }}}}", vec!["a == b"; 20].join(" and ")),
+        format!("{{{{ {} }}}}", vec!["'x' in a"; 20].join(" or ")),
+        format!("{{{{ {} }}}}", vec!["(a | join)"; 20].join(" + ")),
+        format!("{{{{ s{} }}}}", " | upper".repeat(50)),
+        format!("{{{{ {} }}}}", vec!["(s + t | length)"; 20].join(" + ")),
+        format!("{{{{ {} }}}}", vec!["a[::-1] | length"; 20].join(" + ")),
+        format!("{{{{ {} }}}}", vec!["[a, b] == [b, a]"; 10].join(" and ")),
+    ] {
+        let error = render(json!(source), input.clone()).unwrap_err();
+        assert!(error.contains("too much work"), "{source}: {error}");
+    }
+    assert_eq!(render(json!("{{ a | length }}"), input.clone()), Ok(json!(250_000)));
+    let many = format!("{{{{ {} }}}}", vec!["small == small"; 20].join(" and "));
+    assert_eq!(render(json!(many), input), Ok(json!(true)));
+}
+
 #[test]
 fn depth_and_expression_size_are_bounded() {
     let nested = |levels: usize| (0..levels).fold(json!("{{ x }}"), |inner, _| json!([inner]));

@@ -76,6 +76,15 @@ impl Text {
         self.0.iter().map(text).collect()
     }
 
+    /// What the expressions name, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let expressions = self.0.iter().filter_map(|part| match part {
+            Part::Expression(expression) => Some(expression),
+            Part::Literal(_) => None,
+        });
+        expressions.flat_map(|expression| expression.names().iter().cloned())
+    }
+
     pub fn is_literal(&self) -> bool {
         !self.0.iter().any(|part| matches!(part, Part::Expression(_)))
     }

@@ -158,7 +158,16 @@ fn changes(core: &Core) -> Vec<Option<Change>> {
 
 fn held(run: &task_run::Model, fence: i64, change: Option<Change>) -> HeldWrite {
     let (tenant, attempt) = (run.tenant_id, run.attempt);
-    HeldWrite { tenant, run: run.id, attempt, fence, progress: progress(), change }
+    HeldWrite {
+        tenant,
+        run: run.id,
+        attempt,
+        fence,
+        parent: run.parent_run_id,
+        has_children: run.children > 0,
+        progress: progress(),
+        change,
+    }
 }
 
 /// A paid step and an event.

@@ -8,5 +8,7 @@ mod poison;
 mod stage;
 mod takeover;
 mod traces;
+mod tree_crash;
+mod trees;
 mod turns;
 mod worker;

@@ -43,6 +43,8 @@ fn completed(run: &Model) -> HeldWrite {
         run: run.id,
         attempt: run.attempt,
         fence: run.fence,
+        parent: run.parent_run_id,
+        has_children: run.children > 0,
         progress: Progress::default(),
         change: Some(change),
     }

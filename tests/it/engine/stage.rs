@@ -109,7 +109,8 @@ impl Stage {
         Uuid::from_u128(1)
     }
 
-    fn row(&self, id: Uuid) -> task_run::Model {
+    /// A PENDING run of the stage's tool.
+    pub fn row(&self, id: Uuid) -> task_run::Model {
         let zero = entity::money::Nanos::ZERO;
         task_run::Model {
             tenant_id: self.tenant,
@@ -140,6 +141,7 @@ impl Stage {
             lease_expires_at: None,
             attempt_deadline_at: None,
             cancel_requested_at: None,
+            cancel_reason: None,
             wait_until: None,
             event_seq: 0,
             step_count: 0,
@@ -153,6 +155,14 @@ impl Stage {
             unpriced: false,
             parent_run_id: None,
             root_run_id: None,
+            depth: 0,
+            child_key: None,
+            settled: false,
+            settled_nanos: zero,
+            children: 0,
+            children_ended: 0,
+            wake_ended: None,
+            wake_failed: None,
             replay_of: None,
             dedupe_key: None,
             concurrency_key: String::new(),
@@ -209,7 +219,16 @@ impl Stage {
     }
 
     pub fn held(&self, run: Uuid, progress: Progress, change: Option<Change>) -> HeldWrite {
-        HeldWrite { tenant: self.tenant, run, attempt: 1, fence: FENCE, progress, change }
+        HeldWrite {
+            tenant: self.tenant,
+            run,
+            attempt: 1,
+            fence: FENCE,
+            parent: None,
+            has_children: false,
+            progress,
+            change,
+        }
     }
 
     fn ending(&self, status: RunStatus, reason: RunReason) -> Change {

@@ -8,5 +8,6 @@ mod run_explain;
 mod run_keys;
 mod run_waits;
 mod scheduled_tasks;
+mod graphs;
 mod task_definitions;
 mod task_runs;

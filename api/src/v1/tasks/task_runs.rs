@@ -10,7 +10,7 @@ use service::crud::Paging;
 use service::error::Error;
 use service::tasks::task_runs::{
     self, CreateTaskRun, EventFilter, EventPage, ReplayTaskRun, RunEventView, TaskRunFilter, TaskRunPage,
-    TaskRunView,
+    TaskRunTree, TaskRunView,
 };
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -26,6 +26,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(create_task_run)
         .service(list_task_runs)
         .service(get_task_run)
+        .service(get_task_run_tree)
         .service(cancel_task_run)
         .service(retry_task_run)
         .service(replay_task_run)
@@ -138,11 +139,28 @@ async fn get_task_run(caller: Can<Read>, Path(id): Path<Uuid>) -> Answer {
     answer::ok(&run)
 }
 
+/// Get a run with all that it started
+///
+/// The run, its children, theirs, and so on, each followed by its own: the steps of a graph, and the agents
+/// that an agent called. A tree has at most about a thousand runs, so it comes as a whole. Every member may.
+#[utoipa::path(
+    tag = "Task runs",
+    operation_id = "get_task_run_tree",
+    params(("id" = Uuid, Path, description = "The run.")),
+    responses((status = 200, description = "The run and all below it.", body = TaskRunTree)),
+    extensions(("x-permission" = json!("task-runs:read"))),
+)]
+#[get("/v1/task-runs/{id}/tree")]
+async fn get_task_run_tree(caller: Can<Read>, Path(id): Path<Uuid>) -> Answer {
+    let tree = caller.run(async move |ctx| task_runs::tree(&ctx, id).await).await?;
+    answer::ok(&tree)
+}
+
 /// Cancel a task run
 ///
 /// Ends a queued or waiting run at once (200). A running one is told to stop and starts no new model or
-/// tool call (202); it is CANCELLED when its executor agrees, at the latest after thirty seconds.
-/// Cancelling twice changes nothing. A run that has ended is 409. Operators and higher roles may.
+/// tool call (202); it is CANCELLED when its executor agrees, at the latest after thirty seconds. So are all
+/// that it started, and all that those did (`BY_PARENT`). Cancelling twice changes nothing. A run that has ended is 409. Operators and higher roles may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "cancel_task_run",
@@ -168,7 +186,9 @@ async fn cancel_task_run(caller: Can<Cancel>, Path(id): Path<Uuid>) -> Answer {
 /// Queues a failed or cancelled run again: the same run with its history. Finished steps are neither
 /// executed nor paid again. A run in another state is 409; so is one whose finished steps alone decide its
 /// failure (`not_retryable`: an output that does not fit its schema, a model that went round in circles,
-/// a ONCE call that a reviewer does not repeat): replay that one. Operators and higher roles may.
+/// a ONCE call that a reviewer does not repeat): replay that one. With a graph its failed steps are queued
+/// again, and the others are kept. A run that another one started is retried with that one (`child_run`), and
+/// not before all that it started has ended (`children_live`). Operators and higher roles may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "retry_task_run",
@@ -184,8 +204,9 @@ async fn retry_task_run(caller: Can<Retry>, Path(id): Path<Uuid>) -> Answer {
 
 /// Replay a task run
 ///
-/// Creates a new run like a finished one, with `replayOf` set; the body may name another input or
-/// another version of the agent. A live run is 409. Operators and higher roles may.
+/// Creates a new run like a finished one, with `replayOf` set; the body may name another input, another
+/// version of the agent, or the step of a graph from which on everything is made again: what ended before it is
+/// taken over. A live run is 409. Operators and higher roles may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "replay_task_run",

@@ -30,7 +30,7 @@ pub struct NewRun {
     pub born: Option<Born>,
 }
 
-const COLUMNS: [Column<NewRun>; 28] = [
+const COLUMNS: [Column<NewRun>; 30] = [
     Column::new("tenant_id", Uuid, |new| new.run.tenant_id.into()),
     Column::new("id", Uuid, |new| new.run.id.into()),
     Column::optional("workspace_id", Uuid, |new| new.run.workspace_id.into()),
@@ -48,6 +48,8 @@ const COLUMNS: [Column<NewRun>; 28] = [
     Column::new("queue_expires_at", Time, |new| new.run.queue_expires_at.into()),
     Column::optional("parent_run_id", Uuid, |new| new.run.parent_run_id.into()),
     Column::optional("root_run_id", Uuid, |new| new.run.root_run_id.into()),
+    Column::new("depth", Int, |new| i64::from(new.run.depth).into()),
+    Column::optional("child_key", Text, |new| new.run.child_key.clone().into()),
     Column::optional("replay_of", Uuid, |new| new.run.replay_of.into()),
     Column::optional("dedupe_key", Text, |new| new.run.dedupe_key.clone().into()),
     Column::new("concurrency_key", Text, |new| new.run.concurrency_key.clone().into()),
@@ -66,7 +68,7 @@ fn statement(dialect: Dialect) -> String {
     let null = dialect.json("null");
     format!(
         "INSERT INTO task_run (tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, status, reason, \
-         input, policy, priority, order_key, available_at, queue_expires_at, parent_run_id, root_run_id, replay_of, \
+         input, policy, priority, order_key, available_at, queue_expires_at, parent_run_id, root_run_id, depth, child_key, replay_of, \
          dedupe_key, concurrency_key, created_by, metadata, created_at, updated_at, queued_at, attempt, failures, lost_count, fence, \
          lease_owner, lease_expires_at, attempt_deadline_at, deadline_at, started_at, event_seq, step_count, \
          tokens_input, tokens_cache_read, tokens_cache_write, tokens_output, tokens_reasoning, cost_nanos, \
@@ -74,7 +76,7 @@ fn statement(dialect: Dialect) -> String {
          SELECT tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, \
          CASE WHEN go THEN 'RUNNING' ELSE 'PENDING' END, CASE WHEN go THEN 'EXECUTING' ELSE reason END, \
          COALESCE(input, {null}), policy, priority, order_key, available_at, queue_expires_at, parent_run_id, \
-         root_run_id, replay_of, dedupe_key, concurrency_key, created_by, metadata, created_at, created_at, created_at, \
+         root_run_id, depth, child_key, replay_of, dedupe_key, concurrency_key, created_by, metadata, created_at, created_at, created_at, \
          CASE WHEN go THEN 1 ELSE 0 END, 0, 0, CASE WHEN go THEN 1 ELSE 0 END, \
          CASE WHEN go THEN lease_owner END, CASE WHEN go THEN lease_expires_at END, \
          CASE WHEN go THEN attempt_deadline_at END, CASE WHEN go THEN deadline_at END, \

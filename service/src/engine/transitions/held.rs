@@ -10,7 +10,7 @@ use sea_orm::{ActiveEnum as _, DbErr, Value};
 use serde_json::Value::Object;
 use serde_json::json;
 
-use super::{event, is};
+use super::{Ended, Spawn, event, is};
 use crate::db::Kind::{Bool, Int, Json, Text, Time, Uuid};
 use crate::db::{Column, Dialect, SystemTx};
 use crate::engine::{Progress, Step};
@@ -22,9 +22,24 @@ pub struct HeldWrite {
     pub run: uuid::Uuid,
     pub attempt: i32,
     pub fence: i64,
+    /// Of the run, as it was claimed: neither changes while it runs.
+    pub parent: Option<uuid::Uuid>,
+    pub has_children: bool,
     pub progress: Progress,
     /// `None` only adds progress.
     pub change: Option<Change>,
+}
+
+impl HeldWrite {
+    /// The run as its tree sees it, when this ended it and it is of one.
+    pub fn ended(&self, written: &Written) -> Option<Ended> {
+        let in_tree = self.parent.is_some() || self.has_children;
+        (in_tree && written.status.is_terminal()).then(|| Ended {
+            run: (self.tenant, self.run),
+            parent: self.parent,
+            has_children: self.has_children,
+        })
+    }
 }
 
 /// How the attempt ends.
@@ -36,6 +51,8 @@ pub struct Change {
     /// When a requeued run may start again, and where it then stands in its lane.
     pub available: Option<(DateTime<Utc>, i64)>,
     pub wait_until: Option<DateTime<Utc>>,
+    /// Child runs to start and wait for.
+    pub spawn: Option<Spawn>,
     /// The attempt failed, and counts towards the retry policy.
     pub failed: bool,
     /// The attempt was given back and does not count.
@@ -128,7 +145,7 @@ fn statement(dialect: Dialect) -> String {
     format!(
         "UPDATE task_run AS r SET \
          status = {STATUS}, \
-         reason = CASE WHEN v.changes = 0 THEN r.reason WHEN {STATUS} = 'CANCELLED' THEN 'BY_USER' ELSE v.reason END, \
+         reason = CASE WHEN v.changes = 0 THEN r.reason WHEN {STATUS} = 'CANCELLED' THEN COALESCE(r.cancel_reason, 'BY_USER') ELSE v.reason END, \
          output = COALESCE(v.output, r.output), \
          error = CASE WHEN v.status = 'COMPLETED' THEN NULL ELSE COALESCE(v.error, r.error) END, \
          lease_owner = CASE WHEN v.changes = 0 THEN r.lease_owner END, \

@@ -2,7 +2,8 @@
 //! its full precondition; what it returns is what happened.
 //!
 //! Invariants: a terminal status is written once; RUNNING has a lease and no other status does; a
-//! write under a lease matches its fence and happens before the lease expires.
+//! write under a lease matches its fence and happens before the lease expires. What the end of a run means
+//! for others of its tree is done with it, in [`tree`].
 
 mod create;
 mod held;
@@ -10,6 +11,7 @@ mod keys;
 mod recover;
 mod request;
 mod start;
+pub mod tree;
 mod wait;
 
 pub use create::{Born, NewRun, create};
@@ -21,6 +23,7 @@ pub use recover::{
 };
 pub use request::{CancelOutcome, cancel, is_decided, retry};
 pub use start::{Queue, claim_queue, renew};
+pub use tree::{Ended, Ripple, Spawn, Wake};
 pub use wait::{
     Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions,
     satisfy, satisfy_if_answered,
@@ -28,6 +31,7 @@ pub use wait::{
 
 use chrono::{DateTime, Utc};
 use entity::tasks::run_event;
+use request::undecided;
 use sea_orm::DbErr;
 use serde_json::Value as Json;
 use uuid::Uuid;

@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::wait::nothing_is_open;
-use super::{MOST_LOST, event, is, shifted_deadline, waited};
+use super::{Ended, MOST_LOST, event, is, shifted_deadline, tree, waited};
 use crate::db::{Column, Kind, SystemTx};
 
 /// How many rows one sweep changes in one transaction.
@@ -79,7 +79,7 @@ async fn lose(
         rows = dialect.rows(2, &COLUMNS),
         next_start = dialect.greatest("queue_expires_at", &dialect.after_seconds("$1", super::NEXT_START)),
         status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
-        reason = outcome("'BY_USER'", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
+        reason = outcome("COALESCE(cancel_reason, 'BY_USER')", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
         completed = outcome("$1", "$1", "$1", "NULL"),
         error = outcome("error", &dialect.json(TIMED_OUT), &kept, "error"),
     );
@@ -113,7 +113,7 @@ pub async fn force_cancels(
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
          WHERE status = 'RUNNING' AND reason = 'CANCEL_REQUESTED' AND cancel_requested_at <= $2 LIMIT {BATCH}{lock}) \
-         UPDATE task_run SET status = 'CANCELLED', reason = 'BY_USER', completed_at = $1, lease_owner = NULL, \
+         UPDATE task_run SET status = 'CANCELLED', reason = COALESCE(cancel_reason, 'BY_USER'), completed_at = $1, lease_owner = NULL, \
          lease_expires_at = NULL, attempt_deadline_at = NULL, event_seq = event_seq + 1, updated_at = $1 \
          WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         found = is("RUNNING"),
@@ -179,6 +179,7 @@ pub async fn raise_fences(
     Ok(ids.collect::<Result<Vec<_>, DbErr>>()?.into_iter().max())
 }
 
+/// The runs that the statement changed; what their end means for their trees is done.
 async fn changed(
     tx: &SystemTx,
     sql: &str,
@@ -207,5 +208,9 @@ async fn changed(
         runs.push(run);
     }
     super::append_events(tx, &events).await?;
+    let ended: Vec<_> = runs.iter().filter_map(Ended::of).collect();
+    if !ended.is_empty() {
+        tree::ended(tx, &ended, now).await?;
+    }
     Ok(runs)
 }

@@ -6,7 +6,7 @@ use sea_orm::{ActiveEnum as _, DbErr, FromQueryResult as _};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{MOST_LOST, SUSPECT, event, order_key};
+use super::{Ended, MOST_LOST, SUSPECT, event, order_key, tree};
 use crate::db::{Dialect, SystemTx};
 
 /// What a cancel did.
@@ -20,7 +20,7 @@ pub enum CancelOutcome {
     NotLive,
 }
 
-/// PENDING or WAITING → CANCELLED; RUNNING → RUNNING(CANCEL_REQUESTED).
+/// PENDING or WAITING → CANCELLED; RUNNING → RUNNING(CANCEL_REQUESTED). The same happens to its live children.
 pub async fn cancel(
     tx: &SystemTx,
     tenant: Uuid,
@@ -33,7 +33,7 @@ pub async fn cancel(
          status = CASE WHEN status = 'RUNNING' THEN 'RUNNING' ELSE 'CANCELLED' END, \
          reason = CASE WHEN status = 'RUNNING' THEN 'CANCEL_REQUESTED' ELSE $3 END, \
          completed_at = CASE WHEN status = 'RUNNING' THEN NULL ELSE $4 END, \
-         cancel_requested_at = COALESCE(cancel_requested_at, $4), \
+         cancel_requested_at = COALESCE(cancel_requested_at, $4), cancel_reason = COALESCE(cancel_reason, $3), \
          wait_until = NULL, waiting_since = NULL, event_seq = event_seq + 1, updated_at = $4 \
          WHERE tenant_id = $1 AND id = $2 AND status IN ('PENDING', 'WAITING', 'RUNNING') \
          AND reason <> 'CANCEL_REQUESTED' RETURNING *";
@@ -46,6 +46,13 @@ pub async fn cancel(
     let kind = if running { "run.cancel_requested" } else { "run.cancelled" };
     let entry = event(tenant, run.id, run.event_seq, kind, json!({ "reason": run.reason, "by": by }), now);
     super::append_events(tx, &[entry]).await?;
+    if running && run.children > 0 {
+        let (_, parents) = tree::cascade(tx, vec![(tenant, run.id)], now).await?;
+        tree::settle(tx, parents, now).await?;
+    }
+    if let Some(ended) = Ended::of(&run) {
+        tree::ended(tx, &[ended], now).await?;
+    }
     Ok(if running { CancelOutcome::Requested(run) } else { CancelOutcome::Cancelled(run) })
 }
 
@@ -59,7 +66,7 @@ pub fn is_decided(run: &task_run::Model) -> bool {
 }
 
 /// The opposite of [`is_decided`] as a condition.
-fn undecided(dialect: Dialect) -> String {
+pub(super) fn undecided(dialect: Dialect) -> String {
     let code = dialect.json_text("error", &["code"]);
     format!(
         "reason NOT IN ('NO_PROGRESS', 'INVALID_OUTPUT') \
@@ -67,9 +74,9 @@ fn undecided(dialect: Dialect) -> String {
     )
 }
 
-/// FAILED or CANCELLED → PENDING, the same run with its history; one that was quarantined is on probation, and
-/// one more loss quarantines it again. `None` when it is in another state, its
-/// failure [`is_decided`], or its tenant is not active.
+/// FAILED or CANCELLED → PENDING, the same run with its history, and its children as [`tree::restart`] says; one
+/// that was quarantined is on probation, and one more loss quarantines it again. `None` when it is in another
+/// state, a child, some of its children still end, its failure [`is_decided`], or its tenant is not active.
 pub async fn retry(
     tx: &SystemTx,
     tenant: Uuid,
@@ -79,10 +86,10 @@ pub async fn retry(
 ) -> Result<Option<task_run::Model>, DbErr> {
     let sql = format!(
         "UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
-         cancel_requested_at = NULL, failures = 0, \
+         cancel_requested_at = NULL, cancel_reason = NULL, failures = 0, \
          lost_count = CASE WHEN lost_count >= {MOST_LOST} THEN {SUSPECT} ELSE 0 END, deadline_at = NULL, available_at = $3, queued_at = $3, \
          order_key = $4 - priority * {}, queue_expires_at = {}, event_seq = event_seq + 1, updated_at = $3 \
-         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') AND {} \
+         WHERE tenant_id = $1 AND id = $2 AND status IN ('FAILED', 'CANCELLED') AND parent_run_id IS NULL AND children_ended >= children AND {} \
          AND EXISTS (SELECT 1 FROM tenant t WHERE t.id = $1 AND t.status = 'ACTIVE') RETURNING *",
         super::SECONDS_PER_PRIORITY * 1_000_000,
         tx.dialect().after_seconds("$3", super::NEXT_START),
@@ -96,5 +103,8 @@ pub async fn retry(
         &[event(tenant, run.id, run.event_seq, "run.retried", json!({ "by": by }), now)],
     )
     .await?;
+    if run.children > 0 {
+        tree::restart(tx, vec![(tenant, run.id)], now).await?;
+    }
     Ok(Some(run))
 }

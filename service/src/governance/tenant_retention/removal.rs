@@ -15,11 +15,14 @@ use crate::governance::audit_logs::{Change, Entry, append};
 const BATCH: usize = 500;
 const COUNT_CAP: i64 = 10_000;
 
-/// Runs that ended before `$2`. A run whose children are still there waits for them to go first. The ids
+/// Runs that ended before `$2`. A run whose children are still there waits for them to go first, and a child for
+/// its parent to end. The ids
 /// are in the order of creation, and nothing ends before it is created: `$3` keeps the look to old runs.
 const ENDED_RUNS: &str = "SELECT r.id FROM task_run r WHERE tenant_id = $1 AND id < $3 \
      AND status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND completed_at < $2 \
-     AND NOT EXISTS (SELECT 1 FROM task_run c WHERE c.tenant_id = r.tenant_id AND c.parent_run_id = r.id)";
+     AND NOT EXISTS (SELECT 1 FROM task_run c WHERE c.tenant_id = r.tenant_id AND c.parent_run_id = r.id) \
+     AND NOT EXISTS (SELECT 1 FROM task_run p WHERE p.tenant_id = r.tenant_id AND p.id = r.parent_run_id \
+     AND p.completed_at IS NULL)";
 const ENDED_SESSIONS: &str = "SELECT id FROM session WHERE tenant_id = $1 AND id < $3 \
      AND (revoked_at < $2 OR expires_at < $2)";
 /// Times of schedules that started no run, as old as ended runs may be.

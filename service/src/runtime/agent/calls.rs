@@ -1,10 +1,11 @@
-//! The tool calls of a turn: judged together, made in order, safe neighbours side by side.
+//! The tool calls of a turn: judged together, made in order, safe neighbours side by side, and those that are
+//! child runs side by side and last.
 
 use entity::tasks::task_run::RunReason;
 
 use super::judge::{self, Judged, Verdict};
 use super::session::Session;
-use super::{execution, output, repetition};
+use super::{delegation, execution, output, repetition};
 use crate::runtime::end::{End, Flow};
 
 /// Closes every open call of the last turn, or ends the attempt: with questions, with the output of a
@@ -43,11 +44,12 @@ pub(super) async fn finish(session: &mut Session<'_>) -> Flow {
         rest = made;
         check_terminal(session)?;
     }
-    Ok(())
+    delegation::wait(session).await
 }
 
+/// Executed here, and harmless to execute again.
 fn is_safe(session: &Session<'_>, tool: usize) -> bool {
-    session.plan.tools.get(tool).is_some_and(|bound| bound.is_safe())
+    session.plan.tools.get(tool).is_some_and(|bound| bound.is_safe() && bound.tool.child().is_none())
 }
 
 /// All questions of a turn are asked together, before any of its calls is made.

@@ -12,9 +12,9 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::judge::{Judged, Verdict, Written};
-use super::limits;
 use super::plan::Bound;
 use super::session::Session;
+use super::{delegation, limits};
 use crate::engine::Step;
 use crate::runtime::call::{self, Call, Done};
 use crate::runtime::end::{End, Flow};
@@ -57,7 +57,7 @@ pub(super) async fn make_one(session: &mut Session<'_>, judged: &Judged) -> Flow
         Verdict::Make { tool, written, .. } => {
             let plan = session.plan;
             let Some(bound) = plan.tools.get(*tool) else { return Ok(()) };
-            make(session, bound, judged, written.as_ref()).await
+            make(session, *tool, bound, judged, written.as_ref()).await
         }
         Verdict::Refuse { code, message, step } => {
             let open = step.as_deref().cloned().unwrap_or_else(|| refused(session, judged));
@@ -86,9 +86,25 @@ pub(super) async fn make_one(session: &mut Session<'_>, judged: &Judged) -> Flow
     }
 }
 
-async fn make(session: &mut Session<'_>, bound: &Bound, judged: &Judged, written: Option<&Written>) -> Flow {
+async fn make(
+    session: &mut Session<'_>,
+    tool: usize,
+    bound: &Bound,
+    judged: &Judged,
+    written: Option<&Written>,
+) -> Flow {
     limits::stop(session)?;
     limits::reserve(session, bound.tool.row.cost_per_call_nanos)?;
+    if bound.tool.child().is_some() {
+        let call = match written {
+            Some(Written::Same(step)) => Some(journaled(step)),
+            _ => prepare(session, judged, session.history.next_step()),
+        };
+        return match call {
+            Some(call) => delegation::delegate(session, tool, bound, call, written.is_some()),
+            None => Ok(()),
+        };
+    }
     if let Some(Written::Replaced(step)) = written {
         let response = call::error("outcome_unknown", "Made again after a review.");
         let closed = Step { status: StepStatus::Failed, response: Some(response), ..(**step).clone() };
@@ -150,7 +166,7 @@ pub(super) fn wait(session: &mut Session<'_>, judged: &[Judged]) -> Flow {
     if waits.is_empty() { Ok(()) } else { Err(End::Waits { waits }) }
 }
 
-fn close(session: &mut Session<'_>, step: Step) {
+pub(super) fn close(session: &mut Session<'_>, step: Step) {
     let event = call::ended(&step);
     session.push(step);
     session.push_event(event);

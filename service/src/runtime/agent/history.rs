@@ -84,7 +84,7 @@ impl History {
                 self.failed_tries = self.failed_tries.saturating_add(tries.unwrap_or(0));
                 self.too_long += u32::from(error_code(step.response.as_ref()) == Some(TOO_LONG));
             }
-            (StepKind::Tool | StepKind::Wait, _) => self.advance_call(step),
+            (StepKind::Tool | StepKind::Agent | StepKind::Wait, _) => self.advance_call(step),
             _ => {}
         }
     }
@@ -114,7 +114,7 @@ impl History {
         let Some(entry) = entry else { return };
         entry.state = match step.status {
             StepStatus::Started => State::Started(Box::new(step.clone())),
-            StepStatus::Completed | StepStatus::Failed => State::Done {
+            StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped => State::Done {
                 executed: step.effect_key.is_some(),
                 response: step.response.clone().unwrap_or_default(),
             },

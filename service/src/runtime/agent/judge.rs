@@ -192,7 +192,8 @@ fn resume(session: &Session<'_>, entry: &Entry, step: &Step) -> Flow<Verdict> {
             }
         });
     }
-    if bound.tool.row.side_effect != SideEffect::Once {
+    // Whatever a child run does, it is there, and started once.
+    if bound.tool.child().is_some() || bound.tool.row.side_effect != SideEffect::Once {
         return Ok(Verdict::Make { tool, arguments, note: None, written: Some(Written::Same(step)) });
     }
     Ok(match decision::review(&session.decisions, step.number)? {

@@ -31,7 +31,7 @@ pub(super) fn stop(session: &Session<'_>) -> Flow {
 
 /// Reserves a model call's worst case: the most that the prompt can become, and the longest answer.
 pub(super) fn reserve_turn(session: &Session<'_>, candidate: &Candidate, request: &ModelRequest) -> Flow {
-    if session.plan.config.limits.max_cost.is_none() {
+    if session.max_cost.is_none() {
         return Ok(());
     }
     let Some(price) = &candidate.price else {
@@ -48,15 +48,15 @@ pub(super) fn flat_charge(session: &Session<'_>) -> Nanos {
     session.plan.config.cost_per_run.unwrap_or_default()
 }
 
-/// Reserves an amount against the run's cost limit.
+/// Reserves an amount against the run's cost limit, which its children's cost counts against.
 pub(super) fn reserve(session: &Session<'_>, worst: Nanos) -> Flow {
-    let Some(limit) = session.plan.config.limits.max_cost else { return Ok(()) };
-    if session.history.cost + worst <= limit {
+    let Some(limit) = session.max_cost else { return Ok(()) };
+    if session.cost() + worst <= limit {
         return Ok(());
     }
     let message = format!(
         "The run has cost {}, the next call may cost {}, and {} is allowed.",
-        session.history.cost.to_decimal(),
+        session.cost().to_decimal(),
         worst.to_decimal(),
         limit.to_decimal(),
     );

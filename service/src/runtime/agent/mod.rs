@@ -5,6 +5,7 @@
 
 mod calls;
 mod context;
+mod delegation;
 mod execution;
 mod history;
 mod judge;

@@ -4,15 +4,24 @@
 //! and what is left when the attempt ends rides in the outcome. So a run of one turn is one commit.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::{approval, run_wait};
+use entity::money::Nanos;
+use entity::tasks::{approval, run_wait, task_run};
 use serde_json::Value;
 
 use super::context;
 use super::history::{self, Entry, History};
 use super::plan::Plan;
+use crate::engine::policy::RunPolicy;
 use crate::engine::{Attempt, Event, Progress, Step};
+use crate::runtime::call::Call;
 use crate::runtime::end::Flow;
 use crate::runtime::models::Message;
+
+/// A call that becomes a child run.
+pub(super) struct Start {
+    pub tool: usize,
+    pub call: Call,
+}
 
 pub(super) struct Session<'a> {
     pub attempt: &'a dyn Attempt,
@@ -23,6 +32,12 @@ pub(super) struct Session<'a> {
     pub history: History,
     pub decisions: Vec<approval::Model>,
     pub waits: Vec<run_wait::Model>,
+    /// Child runs, of calls that are such.
+    pub children: Vec<task_run::Model>,
+    /// Calls whose child runs are to be started.
+    pub starts: Vec<Start>,
+    /// What the run may cost with its children.
+    pub max_cost: Option<Nanos>,
     pending: Progress,
 }
 
@@ -31,6 +46,7 @@ impl<'a> Session<'a> {
         let run = attempt.run();
         let mut history = History::default();
         let (mut decisions, mut waits) = (Vec::new(), Vec::new());
+        let children = attempt.children().await?;
         if run.attempt > 1 || run.step_count > 0 {
             attempt.journal().await?.into_iter().map(history::recorded).for_each(|step| history.apply(&step));
             decisions = attempt.decisions().await?;
@@ -48,6 +64,9 @@ impl<'a> Session<'a> {
             history,
             decisions,
             waits,
+            children,
+            starts: Vec::new(),
+            max_cost: plan.config.limits.max_cost.into_iter().chain(RunPolicy::max_cost(run)).min(),
             pending: Progress::default(),
         })
     }
@@ -73,6 +92,15 @@ impl<'a> Session<'a> {
     /// Makes everything pending durable, for those who watch.
     pub async fn flush_all(&mut self) -> Flow {
         Ok(self.attempt.record(std::mem::take(&mut self.pending)).await?)
+    }
+
+    /// What the run has cost, with its children.
+    pub fn cost(&self) -> Nanos {
+        self.history.cost + self.attempt.run().child_cost_nanos
+    }
+
+    pub fn child(&self, key: &str) -> Option<&task_run::Model> {
+        self.children.iter().find(|run| run.child_key.as_deref() == Some(key))
     }
 
     pub fn into_pending(self) -> Progress {

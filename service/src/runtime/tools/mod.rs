@@ -5,6 +5,7 @@
 //! arguments and answers are data, never templates; a secret goes only to hosts it is bound to and
 //! never into an outcome; output is at most `max_output_bytes`.
 
+mod agent;
 pub mod api;
 mod canonical;
 mod config;
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 use entity::agents::tool::ToolType;
 use serde_json::Value;
 
+pub use self::agent::AgentCallConfig;
 pub use self::api::ApiConfig;
 pub use self::canonical::canonical_json;
 pub use self::function::{FunctionConfig, builtin};
@@ -85,6 +87,7 @@ impl From<Result<Value, ToolFailure>> for ToolOutcome {
 pub enum ToolConfig {
     Api(Box<ApiConfig>),
     Function(FunctionConfig),
+    Agent(AgentCallConfig),
 }
 
 impl ToolConfig {
@@ -94,6 +97,7 @@ impl ToolConfig {
         match kind {
             ToolType::Api => ApiConfig::parse(config).map(Box::new).map(Self::Api),
             ToolType::Function => FunctionConfig::parse(config).map(Self::Function),
+            ToolType::Agent => AgentCallConfig::parse(config).map(Self::Agent),
         }
     }
 }
@@ -119,9 +123,13 @@ impl ToolConfig {
 }
 
 /// One attempt.
+/// One attempt. What is a child run is started by who calls it.
 pub async fn execute(config: &ToolConfig, arguments: &Value, cx: &ToolCallContext<'_>) -> ToolOutcome {
     match config {
         ToolConfig::Api(config) => api::execute(config, arguments, cx).await.into(),
         ToolConfig::Function(config) => function::execute(config, arguments, cx).await.into(),
+        ToolConfig::Agent(_) => {
+            ToolOutcome::Failure(ToolFailure::new("child_run", "An agent is run, not executed."))
+        }
     }
 }

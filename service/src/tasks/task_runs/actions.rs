@@ -15,6 +15,7 @@ use super::create::{Submitted, check_input, new_run, replayed, submit};
 use super::{TaskRunView, load};
 use crate::ctx::Ctx;
 use crate::db::Reason;
+use crate::engine::policy::RunPolicy;
 use crate::engine::transitions::{self, CancelOutcome, order_key};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
@@ -61,6 +62,9 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         ctx.core.engine.cancel_here(id);
     }
     ctx.core.engine.announce(id, run.status);
+    if run.children > 0 || run.parent_run_id.is_some() {
+        ctx.core.engine.announce_tree();
+    }
     Ok(view)
 }
 
@@ -95,11 +99,13 @@ pub(crate) async fn cancel_running(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// Queues a failed or cancelled run again: the same run, with its history and its finished steps.
+/// Queues a failed or cancelled run again: the same run, with its history and its finished steps. Of its
+/// children, those that failed in a graph or ended with their parent are queued again too.
 ///
 /// # Errors
 /// 409 `invalid_transition` for a run in another state, `not_retryable` for one whose finished steps
-/// decide its failure; 403 while the tenant is not active.
+/// decide its failure, `child_run` for a run that another one started, `children_live` while its children
+/// still end; 403 while the tenant is not active.
 pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
@@ -112,7 +118,9 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         drop(tx);
         let run = load(ctx, id).await?;
         return Err(match run.status {
+            _ if run.parent_run_id.is_some() => child_run(),
             _ if transitions::is_decided(&run) => not_retryable(),
+            RunStatus::Failed | RunStatus::Cancelled if run.children_ended < run.children => children_live(),
             RunStatus::Failed | RunStatus::Cancelled => tenant_suspended(),
             other => not_from(other, "retried"),
         });
@@ -164,6 +172,11 @@ pub struct ReplayTaskRun {
     #[validate(range(min = 1))]
     #[schema(minimum = 1)]
     pub agent_version: Option<i32>,
+    /// Of a graph: the step from which on everything is made again. What ended before it is taken over, with
+    /// its outputs.
+    #[validate(length(min = 1, max = 64))]
+    #[schema(min_length = 1, max_length = 64)]
+    pub from_step: Option<String>,
 }
 
 /// A new run like a finished one.
@@ -174,12 +187,13 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
     if let Some(done) = replayed(ctx).await? {
         return Ok(done);
     }
-    let ReplayTaskRun { input, agent_version } = body;
+    let ReplayTaskRun { input, agent_version, from_step } = body;
     let old = load(ctx, id).await?;
     if !old.status.is_terminal() {
         return Err(not_from(old.status, "replayed"));
     }
     let target = of_run(ctx, &old).await?;
+    let policy = replayed_policy(&old, &target, from_step)?;
     let input = input.unwrap_or(old.input);
     check_input(&target, &input)?;
     let version = match (agent_version, old.agent_id) {
@@ -193,7 +207,7 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
     let mut again = Model {
         replay_of: Some(old.id),
         agent_version: version,
-        policy: old.policy,
+        policy,
         metadata: old.metadata,
         priority: old.priority,
         order_key: order_key(run.available_at, old.priority),
@@ -206,16 +220,36 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
 /// The same, of the same input and version, as part of what is created later. Answers with the new run's id.
 pub(crate) async fn launch_replay(ctx: &Ctx, launch: &mut Launch, old: Model) -> Result<Uuid> {
     let target = of_run(ctx, &old).await?;
+    let policy = replayed_policy(&old, &target, None)?;
     let run = launch.add(ctx, wanted(&old)?, old.input.clone()).await?;
     run.replay_of = Some(old.id);
     run.dedupe_key = None;
-    run.policy = old.policy;
+    run.policy = policy;
     target.stamp(run)?;
     run.agent_version = old.agent_version;
     run.metadata = old.metadata;
     run.priority = old.priority;
     run.order_key = order_key(run.available_at, old.priority);
     Ok(run.id)
+}
+
+/// What the run carried with it; what a child had of its parent's is not its own.
+fn replayed_policy(old: &Model, target: &Target, from_step: Option<String>) -> Result<Value> {
+    let policy = match old.parent_run_id {
+        None => old.policy.clone(),
+        Some(_) => target.stored_policy.clone(),
+    };
+    let mut read: RunPolicy = serde_json::from_value(policy.clone()).map_err(Error::internal)?;
+    let unsupported = |code, message| Err(Error::invalid("/fromStep", code, message));
+    match (&mut read.graph, from_step) {
+        (None, None) => return Ok(policy),
+        (None, Some(_)) => return unsupported("unsupported", "The run is not one of a graph."),
+        (Some(graph), Some(id)) if graph.steps.iter().all(|step| step.id != id) => {
+            return unsupported("not_found", "The run's graph has no such step.");
+        }
+        (Some(graph), from_step) => graph.from_step = from_step,
+    }
+    serde_json::to_value(&read).map_err(Error::internal)
 }
 
 /// What the run was for, admitted as a new run would be.
@@ -245,6 +279,14 @@ async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
 
 fn tenant_suspended() -> Error {
     Error::denied("tenant_suspended", "The tenant is not active: no run can be started.")
+}
+
+fn child_run() -> Error {
+    Error::conflict("child_run", "The run was started by another one: retry that one, or replay this.")
+}
+
+fn children_live() -> Error {
+    Error::conflict("children_live", "Some of the run's children are still ending: try again in a moment.")
 }
 
 fn not_retryable() -> Error {

@@ -3,6 +3,7 @@
 mod actions;
 mod create;
 mod events;
+mod tree;
 mod view;
 
 use sea_orm::{ColumnTrait as _, Condition};
@@ -19,6 +20,7 @@ pub(crate) use actions::{change, launch_replay, require_still_there};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub(crate) use create::{check_input, new_run, replayed};
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
+pub use tree::{TaskRunNode, TaskRunTree, tree};
 pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 
 use crate::crud::{self, Page, Paging};
@@ -85,13 +87,40 @@ impl TaskRunFilter {
             .add_option(key.map(|key| Column::ConcurrencyKey.eq(key)))
             .add_option(quarantined.map(|is| if is { in_quarantine() } else { in_quarantine().not() })))
     }
+    /// Every run below this root.
+    pub root_run_id: Option<Uuid>,
 }
 
 /// One page of the tenant's runs.
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
     let mut page = crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from);
+    Ok(crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from))
+    let TaskRunFilter { status, reason, agent_id, definition_id, tool_id, workspace_id, parent_run_id } =
+        filter;
+    let TaskRunFilter {
+        status,
+        reason,
+        agent_id,
+        definition_id,
+        tool_id,
+        workspace_id,
+        parent_run_id,
+        root_run_id,
+    } = filter;
+    let all = Condition::all()
+        .add_option(status.map(|status| Column::Status.eq(status)))
+        .add_option(reason.map(|reason| Column::Reason.eq(reason)))
+        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
+        .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
+        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
+        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
+        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
+    let mut page = crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from);
     run_waits::fill(ctx, &mut page.data).await?;
     Ok(page)
+        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)))
+        .add_option(root_run_id.map(|id| Column::RootRunId.eq(id)));
+    Ok(crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from))
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {

@@ -70,6 +70,13 @@ pub struct TaskRunView {
     pub parent_run_id: Option<Uuid>,
     #[schema(required)]
     pub root_run_id: Option<Uuid>,
+    /// How far below the root of its tree: 0 for a run without a parent.
+    pub depth: i32,
+    /// What it is to its parent: the step of a graph, `step[2]` for one of its items, or the call of an agent.
+    #[schema(required)]
+    pub child_key: Option<String>,
+    /// How many child runs it has started.
+    pub children: i32,
     #[schema(required)]
     pub replay_of: Option<Uuid>,
     #[schema(required)]
@@ -160,6 +167,7 @@ impl From<Model> for TaskRunView {
             lease_expires_at: _,
             attempt_deadline_at: _,
             cancel_requested_at: _,
+            cancel_reason: _,
             wait_until: _,
             event_seq: _,
             step_count: _,
@@ -173,6 +181,14 @@ impl From<Model> for TaskRunView {
             unpriced,
             parent_run_id,
             root_run_id,
+            depth,
+            child_key,
+            settled: _,
+            settled_nanos: _,
+            children,
+            children_ended: _,
+            wake_ended: _,
+            wake_failed: _,
             replay_of,
             dedupe_key,
             concurrency_key,
@@ -221,6 +237,9 @@ impl From<Model> for TaskRunView {
             mock,
             parent_run_id,
             root_run_id,
+            depth,
+            child_key,
+            children,
             replay_of,
             dedupe_key: dedupe_key.map(|key| run_keys::shown(key, definition_id)),
             concurrency_key: Some(concurrency_key)

@@ -1,0 +1,57 @@
+//! What wakes the loops of a node. A bell is a hint: each loop also looks by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+#[derive(Clone, Default)]
+pub struct Bells(Arc<Inner>);
+
+struct Inner {
+    /// Something may be claimable, or a slot is free.
+    claim: Notify,
+    /// Runs may be queued that this node did not claim: nothing is born running before them.
+    backlog: AtomicBool,
+    /// A tree has something to settle that was locked.
+    settle: Notify,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { claim: Notify::new(), backlog: AtomicBool::new(true), settle: Notify::new() }
+    }
+}
+
+impl Bells {
+    /// Runs are queued.
+    pub fn claim(&self) {
+        self.0.backlog.store(true, Ordering::Relaxed);
+        self.0.claim.notify_one();
+    }
+
+    /// A slot is free.
+    pub fn free(&self) {
+        self.0.claim.notify_one();
+    }
+
+    pub async fn until_claim(&self) {
+        self.0.claim.notified().await;
+    }
+
+    pub fn backlog(&self) -> bool {
+        self.0.backlog.load(Ordering::Relaxed)
+    }
+
+    pub fn set_backlog(&self, backlog: bool) {
+        self.0.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    pub fn settle(&self) {
+        self.0.settle.notify_one();
+    }
+
+    pub async fn until_settle(&self) {
+        self.0.settle.notified().await;
+    }
+}
