@@ -373,8 +373,8 @@ async fn check_steps(
         return Ok(());
     }
     config.check("/config")?;
-    graph::resolve::targets(ctx, workspace, &config.steps, "/config/steps").await?;
-    graph::resolve::check_nesting(ctx, own, workspace, &config.steps, "/config/steps").await
+    graph::resolve::check_nesting(ctx, own, workspace, &config.steps, "/config/steps").await?;
+    graph::resolve::targets(ctx, workspace, &config.steps, "/config/steps").await.map(drop)
 }
 
 async fn check_targets(

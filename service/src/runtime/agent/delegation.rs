@@ -32,7 +32,10 @@ pub(super) fn delegate(
         session.push(call::intent(&bound.tool, &call));
         session.push_event(call::called(&bound.tool, &call));
     }
-    session.starts.push(Start { tool, call });
+    let key = call::child_key(&call);
+    if session.starts.iter().all(|start| call::child_key(&start.call) != key) {
+        session.starts.push(Start { tool, call });
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::{Error, FieldError, Result, pointer_to};
 use crate::tasks::DefinitionConfig;
 
-/// Definitions within definitions.
+/// Levels of runs below that of a graph: what runs there is no graph.
 const DEEPEST: usize = 4;
 /// Definitions that one graph leads to.
 const MOST_DEFINITIONS: usize = 200;
@@ -142,14 +142,15 @@ pub async fn check_nesting(
                 }
                 let config: DefinitionConfig =
                     serde_json::from_value(row.config).map_err(Error::internal)?;
+                let is_graph = !config.steps.is_empty();
+                if (is_graph && depth >= DEEPEST) || seen.len() > MOST_DEFINITIONS {
+                    let message = format!("Runs would be nested more than {DEEPEST} levels deep.");
+                    return Err(Error::invalid(place(), "too_deep", message));
+                }
                 next.extend(config.steps.into_iter().filter_map(|step| step.definition));
             }
             if next.is_empty() {
                 break;
-            }
-            if depth >= DEEPEST || seen.len() > MOST_DEFINITIONS {
-                let message = format!("Definitions are at most {DEEPEST} levels deep in each other.");
-                return Err(Error::invalid(place(), "too_deep", message));
             }
             level = next;
         }

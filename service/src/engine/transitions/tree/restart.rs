@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{PLACE, Place};
 use crate::db::SystemTx;
 use crate::engine::transitions::{
-    NEXT_START, SECONDS_PER_PRIORITY, append_events, event, order_key, undecided,
+    MOST_LOST, NEXT_START, SECONDS_PER_PRIORITY, SUSPECT, append_events, event, order_key, undecided,
 };
 
 /// What is queued again.
@@ -29,7 +29,8 @@ pub async fn restart(
          AND (c.reason = 'BY_PARENT' OR (p.agent_id IS NULL AND {failed}))\
          {lock}) \
          UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
-         cancel_requested_at = NULL, cancel_reason = NULL, failures = 0, lost_count = 0, deadline_at = NULL, \
+         cancel_requested_at = NULL, cancel_reason = NULL, failures = 0, deadline_at = NULL, \
+         lost_count = CASE WHEN lost_count >= {MOST_LOST} THEN {SUSPECT} ELSE 0 END, \
          settled = {no}, available_at = $1, queued_at = $1, order_key = $2 - priority * {point}, \
          queue_expires_at = {expiry}, event_seq = event_seq + 1, updated_at = $1 \
          WHERE status IN ('FAILED', 'CANCELLED') AND {undecided} \
