@@ -2,7 +2,7 @@
 //! become those that STRICT tables know (UUIDs are 16-byte blobs, times RFC 3339 text in UTC).
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
 const SQLITE_TYPES: [(&str, &str); 9] = [
     (" UUID", " BLOB"),
@@ -121,6 +121,64 @@ impl Reference {
             }
         }
         Ok(())
+    }
+}
+
+/// A CHECK of a table that exists. What replaces it must hold for each row: rows stay where they are.
+pub struct Check {
+    pub table: &'static str,
+    pub columns: [&'static str; 2],
+    /// Its text, as it was written.
+    pub says: &'static str,
+}
+
+impl Check {
+    pub async fn replace(&self, manager: &SchemaManager<'_>, by: &str) -> Result<(), DbErr> {
+        match manager.get_connection().get_database_backend() {
+            DbBackend::Sqlite => self.rewrite(manager, by).await,
+            _ => self.exchange(manager, by).await,
+        }
+    }
+
+    /// SQLite cannot alter a CHECK. Its manual ("Making Other Kinds Of Table Schema Changes", the second
+    /// procedure) rewrites the table's text where stored rows do not change by it: no row is copied, and no
+    /// index, trigger or reference of another table is touched, as dropping the table would.
+    async fn rewrite(&self, manager: &SchemaManager<'_>, by: &str) -> Result<(), DbErr> {
+        let Self { table, says, .. } = self;
+        let connection = manager.get_connection();
+        let version = Statement::from_string(DbBackend::Sqlite, "PRAGMA schema_version");
+        let version: i64 = match connection.query_one_raw(version).await? {
+            Some(row) => row.try_get_by_index(0)?,
+            None => return Err(DbErr::Migration("the schema has no version".to_owned())),
+        };
+        connection.execute_unprepared("PRAGMA writable_schema = ON").await?;
+        let sql = format!(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'CHECK ({says})', 'CHECK ({by})') \
+             WHERE type = 'table' AND name = '{table}' AND instr(sql, 'CHECK ({says})') > 0"
+        );
+        let changed = connection.execute_unprepared(&sql).await?.rows_affected();
+        connection.execute_unprepared(&format!("PRAGMA schema_version = {}", version + 1)).await?;
+        // Reads the schema anew.
+        connection.execute_unprepared("PRAGMA writable_schema = RESET").await?;
+        if changed == 1 { Ok(()) } else { Err(DbErr::Migration(format!("{table} has no CHECK ({says})"))) }
+    }
+
+    /// It was made without a name: it is found by the columns that it names.
+    async fn exchange(&self, manager: &SchemaManager<'_>, by: &str) -> Result<(), DbErr> {
+        let Self { table, columns: [one, other], .. } = self;
+        let sql = format!(
+            "DO $$ DECLARE found TEXT; BEGIN \
+             SELECT conname INTO STRICT found FROM pg_constraint \
+             WHERE conrelid = '{table}'::regclass AND contype = 'c' \
+             AND pg_get_constraintdef(oid) LIKE '%{one} IS NULL%' \
+             AND pg_get_constraintdef(oid) LIKE '%{other} IS NULL%'; \
+             EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', found); \
+             END $$"
+        );
+        let connection = manager.get_connection();
+        connection.execute_unprepared(&sql).await?;
+        let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {table}_target CHECK ({by})");
+        connection.execute_unprepared(&sql).await.map(|_| ())
     }
 }
 

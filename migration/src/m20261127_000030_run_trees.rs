@@ -5,9 +5,9 @@
 //! on PostgreSQL such a change would write each of the table's indexes anew.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{DbBackend, Statement};
+use sea_orm_migration::sea_orm::Statement;
 
-use crate::ddl;
+use crate::ddl::{self, Check};
 
 const COLUMNS: &str = "
 ALTER TABLE task_run ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
@@ -46,6 +46,7 @@ ALTER TABLE task_run DROP COLUMN child_key;
 ALTER TABLE task_run DROP COLUMN depth;
 ";
 
+const COLUMNS_OF_CHECK: [&str; 2] = ["agent_id", "tool_id"];
 const ONE: &str = "(agent_id IS NULL) <> (tool_id IS NULL)";
 const AT_MOST_ONE: &str = "agent_id IS NULL OR tool_id IS NULL";
 
@@ -65,7 +66,7 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["task_definition", "task_run"] {
-            replace_check(manager, table, ONE, AT_MOST_ONE).await?;
+            Check { table, columns: COLUMNS_OF_CHECK, says: ONE }.replace(manager, AT_MOST_ONE).await?;
         }
         ddl::run(manager, COLUMNS).await
     }
@@ -80,57 +81,8 @@ impl MigrationTrait for Migration {
             if connection.query_one_raw(statement).await?.is_some() {
                 return Err(DbErr::Migration(format!("{table} has rows of graphs")));
             }
-            replace_check(manager, table, AT_MOST_ONE, ONE).await?;
+            Check { table, columns: COLUMNS_OF_CHECK, says: AT_MOST_ONE }.replace(manager, ONE).await?;
         }
         Ok(())
     }
-}
-
-/// A table's CHECK of one text becomes one of another. Its rows stay where they are.
-async fn replace_check(manager: &SchemaManager<'_>, table: &str, old: &str, new: &str) -> Result<(), DbErr> {
-    match manager.get_connection().get_database_backend() {
-        DbBackend::Sqlite => rewrite(manager, table, old, new).await,
-        _ => replace_constraint(manager, table, new).await,
-    }
-}
-
-/// SQLite cannot alter a CHECK. Its documentation ("Making Other Kinds Of Table Schema Changes", the second
-/// procedure) rewrites the table's text where the stored rows do not change by it: no row is copied, and no
-/// index, trigger or reference of another table is touched, as dropping the table would.
-async fn rewrite(manager: &SchemaManager<'_>, table: &str, old: &str, new: &str) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    let ask = |sql: String| Statement::from_string(DbBackend::Sqlite, sql);
-    let version: i64 = match connection.query_one_raw(ask("PRAGMA schema_version".to_owned())).await? {
-        Some(row) => row.try_get_by_index(0)?,
-        None => return Err(DbErr::Migration("the schema has no version".to_owned())),
-    };
-    connection.execute_unprepared("PRAGMA writable_schema = ON").await?;
-    let sql = format!(
-        "UPDATE sqlite_schema SET sql = replace(sql, 'CHECK ({old})', 'CHECK ({new})') \
-         WHERE type = 'table' AND name = '{table}' AND instr(sql, 'CHECK ({old})') > 0"
-    );
-    let changed = connection.execute_unprepared(&sql).await?.rows_affected();
-    connection.execute_unprepared(&format!("PRAGMA schema_version = {}", version + 1)).await?;
-    // Reads the schema anew.
-    connection.execute_unprepared("PRAGMA writable_schema = RESET").await?;
-    if changed != 1 {
-        return Err(DbErr::Migration(format!("{table} has no CHECK ({old})")));
-    }
-    Ok(())
-}
-
-/// The constraint was made without a name: it is found by what it says.
-async fn replace_constraint(manager: &SchemaManager<'_>, table: &str, new: &str) -> Result<(), DbErr> {
-    let sql = format!(
-        "DO $$ DECLARE found TEXT; BEGIN \
-         SELECT conname INTO STRICT found FROM pg_constraint \
-         WHERE conrelid = '{table}'::regclass AND contype = 'c' \
-         AND pg_get_constraintdef(oid) LIKE '%agent_id IS NULL%' \
-         AND pg_get_constraintdef(oid) LIKE '%tool_id IS NULL%'; \
-         EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', found); \
-         END $$"
-    );
-    manager.get_connection().execute_unprepared(&sql).await?;
-    let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {table}_target CHECK ({new})");
-    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
