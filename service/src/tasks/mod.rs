@@ -3,14 +3,13 @@
 pub mod approval_links;
 pub mod approvals;
 pub mod bulk_actions;
+pub mod children;
 pub mod definition_config;
 pub mod events;
+pub mod graph;
 pub mod hook_deliveries;
 pub mod hooks;
 pub mod inbound_hooks;
-pub mod children;
-pub mod definition_config;
-pub mod graph;
 pub mod launch;
 pub mod queue;
 pub mod recurrences;

@@ -162,8 +162,8 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         let at = "/config/steps";
         policy.graph = Some(RunGraph {
             targets: graph::resolve::targets(ctx, workspace, &config.steps, at).await?,
-            steps: config.steps,
-            output: config.output,
+            steps: config.steps.clone(),
+            output: config.output.clone(),
             from_step: None,
         });
     }

@@ -116,13 +116,12 @@ impl ToolConfig {
         now: DateTime<Utc>,
     ) -> Option<Result<Wait, ToolFailure>> {
         match self {
-            Self::Api(_) => None,
+            Self::Api(_) | Self::Agent(_) => None,
             Self::Function(config) => config.wait(step, arguments, now),
         }
     }
 }
 
-/// One attempt.
 /// One attempt. What is a child run is started by who calls it.
 pub async fn execute(config: &ToolConfig, arguments: &Value, cx: &ToolCallContext<'_>) -> ToolOutcome {
     match config {

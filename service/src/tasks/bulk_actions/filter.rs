@@ -115,6 +115,7 @@ impl BulkFilter {
             tool_id,
             workspace_id,
             parent_run_id,
+            root_run_id: None,
             quarantined,
             concurrency_key,
         };

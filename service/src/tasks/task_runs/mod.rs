@@ -42,6 +42,8 @@ pub struct TaskRunFilter {
     pub tool_id: Option<Uuid>,
     pub workspace_id: Option<Uuid>,
     pub parent_run_id: Option<Uuid>,
+    /// Every run below this root.
+    pub root_run_id: Option<Uuid>,
     /// Those that failed because too many executors vanished under them, or the others.
     pub quarantined: Option<bool>,
     /// The definition's key that its input made; with `definitionId`.
@@ -59,6 +61,7 @@ impl TaskRunFilter {
             tool_id,
             workspace_id,
             parent_run_id,
+            root_run_id,
             quarantined,
             concurrency_key,
         } = self;
@@ -84,43 +87,17 @@ impl TaskRunFilter {
             .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
             .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
             .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)))
+            .add_option(root_run_id.map(|id| Column::RootRunId.eq(id)))
             .add_option(key.map(|key| Column::ConcurrencyKey.eq(key)))
             .add_option(quarantined.map(|is| if is { in_quarantine() } else { in_quarantine().not() })))
     }
-    /// Every run below this root.
-    pub root_run_id: Option<Uuid>,
 }
 
 /// One page of the tenant's runs.
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
     let mut page = crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from);
-    Ok(crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from))
-    let TaskRunFilter { status, reason, agent_id, definition_id, tool_id, workspace_id, parent_run_id } =
-        filter;
-    let TaskRunFilter {
-        status,
-        reason,
-        agent_id,
-        definition_id,
-        tool_id,
-        workspace_id,
-        parent_run_id,
-        root_run_id,
-    } = filter;
-    let all = Condition::all()
-        .add_option(status.map(|status| Column::Status.eq(status)))
-        .add_option(reason.map(|reason| Column::Reason.eq(reason)))
-        .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
-        .add_option(definition_id.map(|id| Column::DefinitionId.eq(id)))
-        .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
-        .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
-        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
-    let mut page = crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from);
     run_waits::fill(ctx, &mut page.data).await?;
     Ok(page)
-        .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)))
-        .add_option(root_run_id.map(|id| Column::RootRunId.eq(id)));
-    Ok(crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from))
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
