@@ -22,6 +22,7 @@ ALTER TABLE task_run ADD COLUMN cancel_reason TEXT;
 DROP INDEX task_run_children;
 CREATE UNIQUE INDEX task_run_child_key ON task_run (tenant_id, parent_run_id, child_key)
     WHERE parent_run_id IS NOT NULL;
+DROP INDEX task_run_of_root;
 CREATE INDEX task_run_of_root ON task_run (tenant_id, root_run_id, id) WHERE root_run_id IS NOT NULL;
 CREATE INDEX task_run_unsettled ON task_run (tenant_id, parent_run_id)
     WHERE parent_run_id IS NOT NULL AND completed_at IS NOT NULL AND NOT settled;
@@ -33,6 +34,7 @@ const NO_COLUMNS: &str = "
 DROP INDEX task_run_outlived;
 DROP INDEX task_run_unsettled;
 DROP INDEX task_run_of_root;
+CREATE INDEX task_run_of_root ON task_run (tenant_id, root_run_id) WHERE root_run_id IS NOT NULL;
 DROP INDEX task_run_child_key;
 CREATE INDEX task_run_children ON task_run (tenant_id, parent_run_id) WHERE parent_run_id IS NOT NULL;
 ALTER TABLE task_run DROP COLUMN cancel_reason;

@@ -141,8 +141,7 @@ async fn delegate(
         let Some(step) = call::returned(tool, &call, child) else {
             return Ok(End::Delegated(Spawn::default()));
         };
-        pending.events.push(call::ended(&step));
-        pending.steps.push(step);
+        close(pending, step);
         return match ChildState::of(child) {
             ChildState::Completed(output) => completed(attempt, &policy, output).await,
             ChildState::Failed { code, message } => {
