@@ -77,6 +77,9 @@ pub enum Expected {
     OneOf(Vec<i64>),
 }
 
+/// What counts no changes: no tag that a caller can name is its revision.
+pub const UNREVISED: i64 = 0;
+
 impl Expected {
     pub fn check(&self, revision: i64) -> Result<()> {
         match self {

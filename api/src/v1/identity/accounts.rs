@@ -2,6 +2,7 @@
 //! hands out secrets takes no `Idempotency-Key`.
 
 use actix_web::{HttpRequest, delete, get, post};
+use service::crud::UNREVISED;
 use service::identity::accounts::{
     self, AccountPage, AccountView, BeginLink, BeginOidcSignIn, OidcAnswer, OidcProviderPage, OidcRequestView,
 };
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::sessions::{device, signed_in};
 use crate::answer::{self, Answer};
 use crate::error::Problem;
-use crate::extract::{Authenticated, Json, Path, Public};
+use crate::extract::{Authenticated, IfMatch, Json, Path, Public};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -173,7 +174,12 @@ async fn link_my_account(
     extensions(("x-permission" = json!("authenticated"))),
 )]
 #[delete("/v1/me/accounts/{id}")]
-async fn unlink_my_account(caller: Authenticated, Path(id): Path<Uuid>) -> Answer {
+async fn unlink_my_account(
+    caller: Authenticated,
+    Path(id): Path<Uuid>,
+    IfMatch(expected): IfMatch,
+) -> Answer {
+    expected.check(UNREVISED)?;
     caller.run(async move |ctx, _| accounts::unlink(&ctx, id).await).await?;
     answer::no_content()
 }

@@ -1,7 +1,7 @@
 //! `/v1/me`: the signed-in person's own account, across tenants. An API key has none.
 
 use actix_web::{delete, get, patch, post};
-use service::crud::Paging;
+use service::crud::{Paging, UNREVISED};
 use service::identity::me::{
     self, AcceptDocument, ChangePassword, DeleteMe, MeView, MyDataView, MySessionPage, UpdateMe,
 };
@@ -157,7 +157,8 @@ async fn list_my_sessions(caller: Authenticated) -> Answer {
     extensions(("x-permission" = json!("authenticated"))),
 )]
 #[delete("/v1/me/sessions/{id}")]
-async fn end_my_session(caller: Authenticated, Path(id): Path<Uuid>) -> Answer {
+async fn end_my_session(caller: Authenticated, Path(id): Path<Uuid>, IfMatch(expected): IfMatch) -> Answer {
+    expected.check(UNREVISED)?;
     caller.run(async move |ctx, _| me::end_session(&ctx, id).await).await?;
     answer::no_content()
 }
