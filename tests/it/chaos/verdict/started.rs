@@ -34,10 +34,9 @@ async fn events(stage: &Stage, story: &Story, db: &Db) -> Vec<String> {
     if ids.len() < stored.len() {
         wrong.push("an event is stored twice".to_owned());
     }
-    let record = stage.history.record();
-    let lost = record.events.iter().filter(|id| !ids.contains(id.as_str()));
+    let acknowledged = stage.history.record().events.clone();
+    let lost = acknowledged.iter().filter(|id| !ids.contains(id.as_str()));
     wrong.extend(lost.map(|id| format!("the event {id} was acknowledged and is lost")));
-    drop(record);
     let sql = format!(
         "SELECT e.dedupe_id, r.run_id, r.code FROM event e LEFT JOIN event_run r \
          ON r.tenant_id = e.tenant_id AND r.event_id = e.id WHERE e.type = '{HAPPENED}'"
