@@ -27,16 +27,16 @@ mod m20261125_000050_keys;
 mod m20261125_000051_quarantine;
 mod m20261125_000052_user_state;
 mod m20261127_000020_schedules;
+mod m20261127_000030_run_trees;
 mod m20261127_000040_run_keys;
 mod m20261127_000041_suspects;
 mod m20261127_000042_bulk_actions;
 mod m20261127_000050_run_waits;
 mod m20261127_000051_events;
 mod m20261127_000052_inbound_hooks;
+mod m20261127_000053_hook_bodies;
 mod m20261127_000060_tenant_lifecycle;
 mod m20261127_000061_domain_proof;
-mod m20261127_000053_hook_bodies;
-mod m20261127_000030_run_trees;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};

@@ -2,8 +2,8 @@
 //! happens in the world and not for how the tool was written.
 
 use chrono::{DateTime, Utc};
-use entity::agents::tool::{ActiveModel, Column, Entity, Model, SideEffect, ToolType};
 use entity::agents::agent::AgentType;
+use entity::agents::tool::{ActiveModel, Column, Entity, Model, SideEffect, ToolType};
 use entity::agents::{agent, agent_tool};
 use entity::money::Nanos;
 use entity::tasks::task_definition;
@@ -340,12 +340,7 @@ fn merged(current: &Value, patch: Option<&Map<String, Value>>) -> Value {
 }
 
 /// Parses the configuration and checks what it names.
-async fn checked(
-    ctx: &Ctx,
-    kind: ToolType,
-    workspace: Option<Uuid>,
-    config: &Value,
-) -> Result<ToolConfig> {
+async fn checked(ctx: &Ctx, kind: ToolType, workspace: Option<Uuid>, config: &Value) -> Result<ToolConfig> {
     let parsed = ToolConfig::parse(kind, config)?;
     if let ToolConfig::Agent(call) = &parsed {
         let agent = crud::load_named::<Agents>(ctx, call.agent_id, "/config/agentId").await?;

@@ -9,10 +9,18 @@ use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) enum End {
-    Completed { reason: RunReason, output: Value },
+    Completed {
+        reason: RunReason,
+        output: Value,
+    },
     Failed(RunError),
-    Asked { reason: RunReason, questions: Vec<Question> },
-    Waits { waits: Vec<Wait> },
+    Asked {
+        reason: RunReason,
+        questions: Vec<Question>,
+    },
+    Waits {
+        waits: Vec<Wait>,
+    },
     /// Child runs are started, and waited for.
     Delegated(Spawn),
     Cancelled,

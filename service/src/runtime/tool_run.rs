@@ -136,7 +136,8 @@ async fn delegate(
     let (core, run) = (attempt.core(), attempt.run());
     let policy = RunPolicy::of(run);
     let children = attempt.children().await?;
-    if let Some(child) = children.iter().find(|child| child.child_key.as_deref() == Some(call::child_key(&call)))
+    if let Some(child) =
+        children.iter().find(|child| child.child_key.as_deref() == Some(call::child_key(&call)))
     {
         let Some(step) = call::returned(tool, &call, child) else {
             return Ok(End::Delegated(Spawn::default()));

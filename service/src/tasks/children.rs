@@ -6,8 +6,8 @@
 use chrono::{DateTime, Utc};
 use entity::money::Nanos;
 use entity::tasks::task_run::{Model, RunStatus};
-use serde_json::Value;
 use sea_orm::ColumnTrait as _;
+use serde_json::Value;
 
 use super::targets::{self, Target, Wanted};
 use super::task_runs::{check_input, new_run};
@@ -134,7 +134,13 @@ pub async fn check_room(core: &Core, parent: &Model, more: usize) -> Result<()> 
 
 /// An equal share for each of `count` children that start now: of the limit, less what the run and its children
 /// have cost and what those that are live may still cost. `None` without a limit.
-pub fn share(limit: Option<Nanos>, parent: &Model, own_cost: Nanos, live: &[&Model], count: usize) -> Option<Nanos> {
+pub fn share(
+    limit: Option<Nanos>,
+    parent: &Model,
+    own_cost: Nanos,
+    live: &[&Model],
+    count: usize,
+) -> Option<Nanos> {
     let limit = limit?;
     let promised: Nanos = live.iter().filter_map(|run| RunPolicy::max_cost(run)).sum();
     let left = limit.0 - own_cost.0 - parent.child_cost_nanos.0 - promised.0;

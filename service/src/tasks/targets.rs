@@ -191,7 +191,8 @@ async fn live_agent<C: ConnectionTrait>(
 fn of_agent(agent: &agent::Model, policy: RunPolicy) -> Result<RunPolicy> {
     let config: AgentConfig = serde_json::from_value(agent.config.clone()).map_err(Error::internal)?;
     let levels = config.limits.max_depth;
-    let max_depth = (levels != AgentLimits::default().max_depth).then(|| i32::try_from(levels).ok()).flatten();
+    let max_depth =
+        (levels != AgentLimits::default().max_depth).then(|| i32::try_from(levels).ok()).flatten();
     Ok(RunPolicy { mock: Mock::serves(&config.model), max_depth, ..policy })
 }
 

@@ -112,9 +112,9 @@ impl Expression {
             for step in name.split('.') {
                 value = value.and_then(|value| value.get_attr(step).ok());
             }
-            left = value.map_or(Some(left), |value| after(&value, left)).ok_or_else(|| {
-                format!("{{{{ {} }}}}: too much work on too much data", self.source)
-            })?;
+            left = value
+                .map_or(Some(left), |value| after(&value, left))
+                .ok_or_else(|| format!("{{{{ {} }}}}: too much work on too much data", self.source))?;
         }
         Ok(())
     }

@@ -30,7 +30,8 @@ async fn graph(acme: &Tenant) -> String {
     acme.builtin("sleep", "builtin/sleep").await;
     let helper = acme.agent("helper", json!({ "type": "TOOL", "costPerRun": "0.25" })).await;
     let boss = acme.agent("boss", json!({ "model": "mock/script" })).await;
-    let body = json!({ "name": "ask", "description": "Asks.", "type": "AGENT", "config": { "agentId": helper } });
+    let body =
+        json!({ "name": "ask", "description": "Asks.", "type": "AGENT", "config": { "agentId": helper } });
     let ask = acme.owner.post("/v1/tools", body).await.expect(201)["id"].as_str().unwrap().to_owned();
     acme.bind(&boss, &ask, json!({})).await;
     let nap = json!({ "id": "nap", "tool": "sleep", "input": { "ms": 20 } });
@@ -43,7 +44,8 @@ async fn graph(acme: &Tenant) -> String {
         { "id": "each", "tool": "sleep", "needs": ["first"], "forEach": [1, 2, 3, 4, 5], "input": { "ms": "{{ item }}" } },
         { "id": "last", "tool": "echo", "needs": ["asks", "each"], "input": { "said": "{{ steps.asks.output }}" } },
     ]);
-    acme.definition("outer", json!({ "config": { "steps": steps, "timeouts": { "totalSeconds": 600 } } })).await
+    acme.definition("outer", json!({ "config": { "steps": steps, "timeouts": { "totalSeconds": 600 } } }))
+        .await
 }
 
 async fn create(owner: &Client, definition: &str) -> Option<String> {
@@ -117,9 +119,7 @@ async fn survive(backend: Backend) {
 
 /// Each run's tree costs what its own steps and its children's trees cost.
 fn adds_up(tree: &[Value]) -> bool {
-    let nanos = |run: &Value, name: &str| {
-        (run[name].as_str().unwrap().parse::<f64>().unwrap() * 1e9).round()
-    };
+    let nanos = |run: &Value, name: &str| (run[name].as_str().unwrap().parse::<f64>().unwrap() * 1e9).round();
     tree.iter().all(|run| {
         let children = tree.iter().filter(|child| child["parentRunId"] == run["id"]);
         let below: f64 = children.map(|child| nanos(child, "treeCost")).sum();

@@ -95,8 +95,10 @@ async fn a_run_is_followed_over_a_restart_to_its_outcome() {
     let followed = tokio::task::spawn_blocking(move || followed.wait_with_output().unwrap()).await.unwrap();
     let lines = text(&followed.stdout);
     assert_eq!(followed.status.code(), Some(0), "{lines}\n{}", text(&followed.stderr));
-    let kinds: Vec<_> = ["run.created", "wait.registered", "run.waiting", "run.resumed", "run.completed"].into();
-    let places: Vec<_> = kinds.iter().map(|kind| lines.find(kind).unwrap_or_else(|| panic!("{kind}: {lines}"))).collect();
+    let kinds: Vec<_> =
+        ["run.created", "wait.registered", "run.waiting", "run.resumed", "run.completed"].into();
+    let places: Vec<_> =
+        kinds.iter().map(|kind| lines.find(kind).unwrap_or_else(|| panic!("{kind}: {lines}"))).collect();
     assert!(places.is_sorted(), "{lines}");
     assert_eq!(lines.matches("run.created").count(), 1, "nothing is printed twice: {lines}");
 
@@ -110,7 +112,8 @@ async fn a_run_is_followed_over_a_restart_to_its_outcome() {
     command.args(["--frames", "1", "--url", &server.url]).env("MC_API_KEY", &key);
     let shown = output(command).await;
     let shown = text(&shown.stdout);
-    for part in ["queued", "running", "waiting", "last minute: 2 created, 1 completed, 0 failed, 1 cancelled"] {
+    for part in ["queued", "running", "waiting", "last minute: 2 created, 1 completed, 0 failed, 1 cancelled"]
+    {
         assert!(shown.contains(part), "{shown}");
     }
     let mut command = home.command("top");

@@ -79,7 +79,8 @@ async fn lose(
         rows = dialect.rows(2, &COLUMNS),
         next_start = dialect.greatest("queue_expires_at", &dialect.after_seconds("$1", super::NEXT_START)),
         status = outcome("'CANCELLED'", "'FAILED'", "'FAILED'", "'PENDING'"),
-        reason = outcome("COALESCE(cancel_reason, 'BY_USER')", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
+        reason =
+            outcome("COALESCE(cancel_reason, 'BY_USER')", "'TIMED_OUT'", "'WORKER_LOST'", "'LEASE_LOST'"),
         completed = outcome("$1", "$1", "$1", "NULL"),
         error = outcome("error", &dialect.json(TIMED_OUT), &kept, "error"),
     );

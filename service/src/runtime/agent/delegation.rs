@@ -78,7 +78,8 @@ async fn prepare(
 ) -> Result<task_run::Model, Error> {
     let gone = || Error::not_found("agent");
     let wanted = bound.tool.child().ok_or_else(gone)?;
-    let child = Child { max_cost: share, ..Child::new(call::child_key(call), wanted, call.arguments.clone()) };
+    let child =
+        Child { max_cost: share, ..Child::new(call::child_key(call), wanted, call.arguments.clone()) };
     children::prepare(session.attempt.core(), session.attempt.run(), child).await
 }
 

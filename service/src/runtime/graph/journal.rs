@@ -111,7 +111,8 @@ impl<'a> Journal<'a> {
     }
 
     fn tell(&mut self, kind: &'static str, step: &Step, run: Option<Uuid>, error: Option<Value>) {
-        let mut data = json!({ "step": step.number, "kind": step.kind, "name": step.name, "key": step.call_id });
+        let mut data =
+            json!({ "step": step.number, "kind": step.kind, "name": step.name, "key": step.call_id });
         let more = [("runId", run.map(|run| json!(run))), ("error", error)];
         if let Some(members) = data.as_object_mut() {
             members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

@@ -218,12 +218,7 @@ impl Planner<'_> {
         self.settle(index, node, items.is_some(), found)
     }
 
-    fn item(
-        &self,
-        node: &Node,
-        key: &str,
-        input: impl FnOnce() -> Result<Value, StepError>,
-    ) -> Item {
+    fn item(&self, node: &Node, key: &str, input: impl FnOnce() -> Result<Value, StepError>) -> Item {
         let child = self.known.children.get(key);
         match self.known.entries.get(key) {
             Some(Entry::Ended(Outcome::Done(output))) => return Item::Done(output.clone()),
@@ -247,7 +242,13 @@ impl Planner<'_> {
     }
 
     /// Records what ended of a step, starts what is missing, and joins the outputs once nothing is live.
-    fn settle(&mut self, index: usize, node: &Node, is_list: bool, items: Vec<(String, Item)>) -> Option<Outcome> {
+    fn settle(
+        &mut self,
+        index: usize,
+        node: &Node,
+        is_list: bool,
+        items: Vec<(String, Item)>,
+    ) -> Option<Outcome> {
         let (mut outputs, mut failure, mut live) = (Vec::with_capacity(items.len()), None, 0_usize);
         for (key, item) in items {
             let output = match item {
@@ -328,10 +329,9 @@ impl Planner<'_> {
         };
         match template.render(&self.names.after(&self.outcomes)) {
             Ok(output) => Then::Complete(output),
-            Err(error) => Then::Fail {
-                step: "output".to_owned(),
-                error: StepError::new("template", error.to_string()),
-            },
+            Err(error) => {
+                Then::Fail { step: "output".to_owned(), error: StepError::new("template", error.to_string()) }
+            }
         }
     }
 

@@ -85,7 +85,8 @@ fn what_is_skipped_skips_what_needs_it() {
     for no in [json!(false), json!(null), json!(0), json!(""), json!([]), json!({})] {
         let plan = plan(&graph, &json!({ "go": no }), &Known::default());
         assert_eq!(starts(&plan).len(), 1, "{no}");
-        let skipped: Vec<_> = plan.records.iter().map(|record| (record.key.as_str(), &record.outcome)).collect();
+        let skipped: Vec<_> =
+            plan.records.iter().map(|record| (record.key.as_str(), &record.outcome)).collect();
         assert_eq!(skipped, [("a", &Outcome::Skipped), ("b", &Outcome::Skipped)]);
     }
     let input = json!({ "go": false });
@@ -199,7 +200,10 @@ fn any_graph_ends_and_starts_each_child_once() {
                 let ended = i32::try_from(state.children.len() - live.len()).unwrap();
                 let bad = |child: &&ChildState| matches!(child, ChildState::Failed { .. });
                 let bad = i32::try_from(state.children.values().filter(bad).count()).unwrap();
-                if live.is_empty() || wake.ended.is_some_and(|at| ended >= at) || wake.failed.is_some_and(|at| bad >= at) {
+                if live.is_empty()
+                    || wake.ended.is_some_and(|at| ended >= at)
+                    || wake.failed.is_some_and(|at| bad >= at)
+                {
                     break;
                 }
                 let next = live[dice.below(live.len())].clone();

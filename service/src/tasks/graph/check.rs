@@ -132,8 +132,9 @@ impl<'a> Check<'a> {
         let mut order: Vec<usize> = Vec::new();
         let mut left: BTreeSet<usize> = (0..needs.len()).collect();
         loop {
-            let is_free =
-                |index: &usize| needs.get(*index).is_none_or(|needs| needs.iter().all(|need| !left.contains(need)));
+            let is_free = |index: &usize| {
+                needs.get(*index).is_none_or(|needs| needs.iter().all(|need| !left.contains(need)))
+            };
             let free: Vec<usize> = left.iter().copied().filter(is_free).collect();
             if free.is_empty() {
                 break;
@@ -205,7 +206,11 @@ impl<'a> Check<'a> {
             ("input", ..) => {}
             ("item" | "index", ..) if names.item => {}
             ("item" | "index", ..) => {
-                self.error(place, "unknown_name", "Only the input of a step with forEach has item and index.");
+                self.error(
+                    place,
+                    "unknown_name",
+                    "Only the input of a step with forEach has item and index.",
+                );
             }
             ("steps", None, _) => {
                 self.error(place, "unknown_step", "A step is named by its id: steps.<id>.output.");
@@ -222,7 +227,11 @@ impl<'a> Check<'a> {
                 Some(_) => {}
             },
             (other, ..) => {
-                self.error(place, "unknown_name", format!("There is no {other:?}: input and steps are known."));
+                self.error(
+                    place,
+                    "unknown_name",
+                    format!("There is no {other:?}: input and steps are known."),
+                );
             }
         }
     }

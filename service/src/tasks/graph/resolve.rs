@@ -140,8 +140,7 @@ pub async fn check_nesting(
                 if !seen.insert(row.id) {
                     continue;
                 }
-                let config: DefinitionConfig =
-                    serde_json::from_value(row.config).map_err(Error::internal)?;
+                let config: DefinitionConfig = serde_json::from_value(row.config).map_err(Error::internal)?;
                 let is_graph = !config.steps.is_empty();
                 if (is_graph && depth >= DEEPEST) || seen.len() > MOST_DEFINITIONS {
                     let message = format!("Runs would be nested more than {DEEPEST} levels deep.");

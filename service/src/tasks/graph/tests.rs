@@ -40,7 +40,10 @@ fn every_mistake_has_its_place() {
     for (value, errors) in [
         (json!([{ "id": "a b", "tool": "t" }]), vec![at("steps/0/id", "pattern")]),
         (json!([{ "id": "", "tool": "t" }]), vec![at("steps/0/id", "pattern")]),
-        (json!([{ "id": "a", "tool": "t" }, { "id": "a", "tool": "t" }]), vec![at("steps/1/id", "duplicate")]),
+        (
+            json!([{ "id": "a", "tool": "t" }, { "id": "a", "tool": "t" }]),
+            vec![at("steps/1/id", "duplicate")],
+        ),
         (json!([{ "id": "a" }]), vec![at("steps/0", "target")]),
         (json!([{ "id": "a", "tool": "t", "agent": "b" }]), vec![at("steps/0", "target")]),
         (json!([{ "id": "a", "tool": "t", "needs": ["x"] }]), vec![at("steps/0/needs/0", "unknown_step")]),

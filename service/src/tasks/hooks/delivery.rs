@@ -243,7 +243,8 @@ impl Log<'_> {
             return Ok(());
         }
         let tx = self.core.db.system(Reason::Engine).begin().await?;
-        let kept = if row.verdict == DeliveryVerdict::Unsigned { KEPT_OF_UNPROVED } else { self.sent.body.len() };
+        let kept =
+            if row.verdict == DeliveryVerdict::Unsigned { KEPT_OF_UNPROVED } else { self.sent.body.len() };
         insert(&tx, row, self.sent.body.get(..kept).unwrap_or(&self.sent.body)).await?;
         tx.commit().await
     }

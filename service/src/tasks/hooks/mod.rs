@@ -146,7 +146,10 @@ pub(super) async fn state(core: &Core, hook: &Hook) -> Result<Definition> {
         return Err(Error::conflict("target_gone", "The hook's task definition was deleted."));
     };
     if definition.kind != TaskType::Webhook {
-        return Err(Error::conflict("target_gone", "The hook's task definition is not of type WEBHOOK any more."));
+        return Err(Error::conflict(
+            "target_gone",
+            "The hook's task definition is not of type WEBHOOK any more.",
+        ));
     }
     if !definition.is_active {
         return Err(Error::conflict("definition_inactive", "The task definition is not active."));

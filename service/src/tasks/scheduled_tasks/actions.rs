@@ -175,12 +175,10 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     if fire.run_id.is_some_and(|run| !created.contains_key(&run)) {
         super::fire::not_created(&tx, std::slice::from_mut(&mut fire), |_| false).await?;
         return Err(match fire.reason {
-            Some(FireReason::KeyTaken) => {
-                Error::conflict(
-                    "concurrency_limit",
-                    "As many runs with the definition's concurrency key are live as may be.",
-                )
-            }
+            Some(FireReason::KeyTaken) => Error::conflict(
+                "concurrency_limit",
+                "As many runs with the definition's concurrency key are live as may be.",
+            ),
             _ => Error::denied("tenant_suspended", "The tenant is not active: no run can be started."),
         });
     }

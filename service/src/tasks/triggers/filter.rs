@@ -47,35 +47,35 @@ pub struct EventFilter {
 
 /// A condition on one value. All that is given has to be fulfilled, and something has to be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilterCondition {
     /// The same JSON value; numbers are compared as numbers.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     #[schema(value_type = Value)]
     pub equals: Option<Value>,
     /// One of these.
-    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "in", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Value>, min_items = 1, max_items = 100)]
     pub one_of: Option<Vec<Value>>,
     /// Whether there is a value at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub exists: Option<bool>,
     /// A text that begins so.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 1000)]
     pub prefix: Option<String>,
     /// A number greater than this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub gt: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub gte: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub lt: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub lte: Option<f64>,
 }

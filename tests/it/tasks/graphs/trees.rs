@@ -19,8 +19,10 @@ async fn one_slot(backend: Backend) {
     let graph = nested(&app.acme).await;
     let run = app.acme.run_of(&graph, json!({})).await;
     assert_eq!(run["status"], "COMPLETED", "{run}");
-    let tree = app.acme.owner.get(&format!("/v1/task-runs/{}/tree", run["id"].as_str().unwrap())).await.expect(200);
-    let depths: Vec<_> = tree["data"].as_array().unwrap().iter().map(|run| run["depth"].as_i64().unwrap()).collect();
+    let tree =
+        app.acme.owner.get(&format!("/v1/task-runs/{}/tree", run["id"].as_str().unwrap())).await.expect(200);
+    let depths: Vec<_> =
+        tree["data"].as_array().unwrap().iter().map(|run| run["depth"].as_i64().unwrap()).collect();
     assert_eq!(depths, [0, 1, 2, 3, 4, 2, 3]);
     let mut deepest = run["output"].clone();
     for _ in 0..4 {
@@ -41,7 +43,8 @@ async fn one_slot_runs_a_tree_of_four_levels_on_postgres() {
 
 /// A tool that is this agent.
 async fn as_tool(acme: &Tenant, name: &str, agent: &str) -> String {
-    let body = json!({ "name": name, "description": "An agent.", "type": "AGENT", "config": { "agentId": agent } });
+    let body =
+        json!({ "name": name, "description": "An agent.", "type": "AGENT", "config": { "agentId": agent } });
     acme.owner.post("/v1/tools", body).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 

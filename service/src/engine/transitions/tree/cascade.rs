@@ -25,11 +25,8 @@ pub async fn cascade(
         close_questions(tx, &ended, now).await?;
         to_settle.extend(ended.iter().filter_map(|run| Some((run.tenant_id, run.parent_run_id?))));
         // Also below those that are told only: they may be busy with one child of many.
-        parents = cancelled
-            .iter()
-            .filter(|run| run.children > 0)
-            .map(|run| (run.tenant_id, run.id))
-            .collect();
+        parents =
+            cancelled.iter().filter(|run| run.children > 0).map(|run| (run.tenant_id, run.id)).collect();
         ripple.changed.extend(cancelled.iter().map(|run| (run.id, run.status)));
     }
     Ok((ripple, to_settle))
@@ -61,8 +58,7 @@ async fn cancel_children(
     let mut events = Vec::new();
     for row in tx.query(&sql, values).await? {
         let run = task_run::Model::from_query_result(&row, "")?;
-        let kind =
-            if run.status == RunStatus::Running { "run.cancel_requested" } else { "run.cancelled" };
+        let kind = if run.status == RunStatus::Running { "run.cancel_requested" } else { "run.cancelled" };
         let data = json!({ "reason": run.reason, "by": "parent" });
         events.push(event(run.tenant_id, run.id, run.event_seq, kind, data, now));
         runs.push(run);
@@ -82,11 +78,7 @@ async fn anyone_left(tx: &SystemTx, parents: &[Place]) -> Result<bool, DbErr> {
 }
 
 /// What a cancelled run asked or waited for is nobody's any more.
-async fn close_questions(
-    tx: &SystemTx,
-    runs: &[&task_run::Model],
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+async fn close_questions(tx: &SystemTx, runs: &[&task_run::Model], now: DateTime<Utc>) -> Result<(), DbErr> {
     if runs.is_empty() {
         return Ok(());
     }

@@ -66,7 +66,6 @@ impl Ripple {
         self.changed.extend(other.changed);
         self.again |= other.again;
     }
-
 }
 
 const PLACE: [Column<Place>; 2] = [
@@ -78,8 +77,7 @@ const PLACE: [Column<Place>; 2] = [
 pub async fn ended(tx: &SystemTx, ended: &[Ended], now: DateTime<Utc>) -> Result<Ripple, DbErr> {
     let mut ripple = Ripple::default();
     let bereaved: Vec<Place> = ended.iter().filter(|end| end.has_children).map(|end| end.run).collect();
-    let mut parents: Vec<Place> =
-        ended.iter().filter_map(|end| Some((end.run.0, end.parent?))).collect();
+    let mut parents: Vec<Place> = ended.iter().filter_map(|end| Some((end.run.0, end.parent?))).collect();
     if !bereaved.is_empty() {
         let (more, to_settle) = cascade(tx, bereaved, now).await?;
         ripple.add(more);

@@ -15,11 +15,7 @@ use crate::engine::transitions::{
 };
 
 /// What is queued again.
-pub async fn restart(
-    tx: &SystemTx,
-    mut parents: Vec<Place>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Uuid>, DbErr> {
+pub async fn restart(tx: &SystemTx, mut parents: Vec<Place>, now: DateTime<Utc>) -> Result<Vec<Uuid>, DbErr> {
     let dialect = tx.dialect();
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT c.tenant_id, c.id FROM {rows} \
@@ -37,10 +33,8 @@ pub async fn restart(
          AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         no = dialect.literal(false),
         // A JSON `true` as text, as either database writes it.
-        failed = format!(
-            "COALESCE({}, '') NOT IN ('1', 'true')",
-            dialect.json_text("c.policy", &["tolerated"])
-        ),
+        failed =
+            format!("COALESCE({}, '') NOT IN ('1', 'true')", dialect.json_text("c.policy", &["tolerated"])),
         point = SECONDS_PER_PRIORITY * 1_000_000,
         expiry = dialect.after_seconds("$1", NEXT_START),
         undecided = undecided(dialect),

@@ -158,9 +158,8 @@ async fn take_shares(tx: &SystemTx, parents: &[Place]) -> Result<Vec<(Place, Nan
 fn statement(dialect: Dialect) -> String {
     let wakes = "p.status = 'WAITING' AND p.reason = 'CHILDREN' \
          AND (v.ended >= v.all_of_them OR v.ended >= p.wake_ended OR v.failed >= p.wake_failed)";
-    let woken = |column: &str, value: &str| {
-        format!("{column} = CASE WHEN {wakes} THEN {value} ELSE p.{column} END")
-    };
+    let woken =
+        |column: &str, value: &str| format!("{column} = CASE WHEN {wakes} THEN {value} ELSE p.{column} END");
     format!(
         "UPDATE task_run AS p SET \
          child_cost_nanos = p.child_cost_nanos + v.tree_cost, \

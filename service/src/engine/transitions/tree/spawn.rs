@@ -41,11 +41,7 @@ const COLUMNS: [Column<(Place, Wake)>; 4] = [
 
 /// Inserts the children of runs that began to wait in this transaction. A parent whose children have ended
 /// meanwhile, or whose tenant starts nothing, wakes at once.
-pub async fn spawn(
-    tx: &SystemTx,
-    spawns: &[(Place, &Spawn)],
-    now: DateTime<Utc>,
-) -> Result<Ripple, DbErr> {
+pub async fn spawn(tx: &SystemTx, spawns: &[(Place, &Spawn)], now: DateTime<Utc>) -> Result<Ripple, DbErr> {
     let news: Vec<NewRun> = spawns
         .iter()
         .flat_map(|(_, spawn)| &spawn.children)
