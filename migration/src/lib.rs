@@ -26,6 +26,7 @@ mod m20261125_000042_tenant_domains;
 mod m20261125_000050_keys;
 mod m20261125_000051_quarantine;
 mod m20261125_000052_user_state;
+mod m20261127_000010_workers;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000050_keys::Migration),
             Box::new(m20261125_000051_quarantine::Migration),
             Box::new(m20261125_000052_user_state::Migration),
+            Box::new(m20261127_000010_workers::Migration),
         ]
     }
 }

@@ -15,6 +15,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Tools", "What agents can call."),
     ("Task definitions", "What is to be done, by which agent or tool, within which limits."),
     ("Task runs", "Executions: create, watch, cancel, retry, replay."),
+    ("Workers", "Programs that execute runs elsewhere: they ask for runs, beat, report and end them."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Notifications", "What the signed-in person was told, and how they wish to be told."),

@@ -6,3 +6,4 @@ pub mod run_event;
 pub mod run_step;
 pub mod task_definition;
 pub mod task_run;
+pub mod worker;

@@ -126,6 +126,11 @@ permissions! {
         Cancel "cancel" Operator "Cancel runs."
         Retry "retry" Operator "Retry failed runs."
     }
+    workers "workers" {
+        Read "read" Viewer "List and read workers."
+        Write "write" Manager "Register and remove workers, claim runs and report on them."
+        Operate "operate" Operator "Pause, resume and drain workers."
+    }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."
         Decide "decide" Operator "Approve and reject."

@@ -21,18 +21,27 @@ const TEXT_INTERVAL: Duration = Duration::from_millis(100);
 
 pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, executor: Arc<dyn Executor>) {
     let outcome = outcome(&attempt, executor.as_ref()).await;
-    let engine = &core.engine;
-    let written = match ending(&run, outcome, core.clock.now(), &core.ids) {
+    settle(&core, &run, &attempt, outcome).await;
+    core.engine.leases().give_back(attempt.lease());
+}
+
+/// Commits the end of an attempt, if its lease is still held.
+pub async fn settle(core: &Core, run: &task_run::Model, attempt: &LeasedAttempt, outcome: Outcome) {
+    let written = match ending(run, outcome, core.clock.now(), &core.ids) {
         Some(ending) => {
             let mut write = attempt.held(ending.progress);
             write.change = Some(ending.change);
-            engine.committer().write(write, ending.questions).await.ok()
+            core.engine.committer().write(write, ending.questions).await.ok()
         }
         None => None,
     };
-    let status = written.map_or("lease_lost", |written| label(written.status));
+    ended(written.map(|written| written.status));
+}
+
+/// Counts the end of an attempt; `None` of one that had lost its lease.
+pub fn ended(status: Option<task_run::RunStatus>) {
+    let status = status.map_or("lease_lost", label);
     metrics::counter!("engine_attempts_total", "status" => status).increment(1);
-    engine.leases().give_back(attempt.lease());
 }
 
 async fn outcome(attempt: &LeasedAttempt, executor: &dyn Executor) -> Outcome {

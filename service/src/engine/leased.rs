@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait as _, Order};
 use serde_json::json;
 
 use super::leases::Lease;
-use super::transitions::HeldWrite;
+use super::transitions::{HeldWrite, Seen};
 use super::{Attempt, Event, LeaseLost, Progress, Stop};
 use crate::core::Core;
 use crate::error::Result;
@@ -50,6 +50,7 @@ impl LeasedAttempt {
             fence: self.lease.fence,
             progress: self.with_text(progress),
             change: None,
+            seen: Seen::default(),
         }
     }
 

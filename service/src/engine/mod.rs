@@ -4,6 +4,7 @@
 
 mod admission;
 mod attempt;
+mod callers;
 mod claim;
 mod commit;
 mod dispatch;
@@ -13,6 +14,7 @@ mod leased;
 mod leases;
 mod node;
 pub mod policy;
+pub mod remote;
 mod sweep;
 pub mod transitions;
 mod watch;
@@ -29,9 +31,14 @@ use uuid::Uuid;
 
 pub use admission::{Admission, Place, RunUsage};
 pub use attempt::{Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop};
+pub use callers::Callers;
+pub use claim::{Claim, Claimed, Taker, Turns};
 pub use commit::{Committer, Created};
 pub use dispatch::Running;
-pub use leases::Leases;
+pub use execute::{ended, settle};
+pub use finish::ending;
+pub use leased::LeasedAttempt;
+pub use leases::{Lease, Leases};
 pub use watch::{Seen, Subscription};
 
 use crate::backup::Quarantine;
@@ -77,6 +84,10 @@ struct Inner {
     committer: Committer,
     leases: Leases,
     watch: Watch,
+    /// Workers that wait for runs at this node.
+    callers: Callers,
+    /// Whose turn it is among the lanes that workers claim from.
+    worker_turns: Turns,
     slots: Arc<Semaphore>,
     /// Wakes the dispatcher: something may be claimable, or a slot is free.
     wake: Notify,
@@ -117,6 +128,8 @@ impl Engine {
             committer,
             leases: Leases::default(),
             watch,
+            callers: Callers::default(),
+            worker_turns: Turns::default(),
             wake: Notify::new(),
             backlog: AtomicBool::new(true),
             limited: AtomicBool::new(false),
@@ -166,6 +179,7 @@ impl Engine {
                     // The receiver lives as long as the engine; without one the lease expires.
                     let _ = self.0.born.send(((**run).clone(), permit));
                 }
+                None if run.capability.is_some() => self.call_worker(run),
                 None => self.nudge(),
             }
         }
@@ -176,6 +190,7 @@ impl Engine {
         let may = self.0.claiming.load(Ordering::Relaxed)
             && !self.0.quarantine.is_on()
             && !self.0.backlog.load(Ordering::Relaxed)
+            && run.capability.is_none()
             && run.available_at <= run.created_at;
         if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
     }
@@ -195,6 +210,26 @@ impl Engine {
     pub fn nudge(&self) {
         self.0.backlog.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
+    }
+
+    /// A run is queued: tells a worker that waits here for such a one. Any other sees it when it looks again.
+    pub fn call_worker(&self, run: &task_run::Model) {
+        if let Some(capability) = &run.capability {
+            self.0.callers.call(run.tenant_id, capability);
+        }
+    }
+
+    pub fn callers(&self) -> &Callers {
+        &self.0.callers
+    }
+
+    pub fn worker_turns(&self) -> &Turns {
+        &self.0.worker_turns
+    }
+
+    /// Whether this is a restored copy, which works on nothing.
+    pub fn is_quarantined(&self) -> bool {
+        self.0.quarantine.is_on()
     }
 
     /// A run changed outside the group commit: tell who watches, and claim it if it is queued again.

@@ -7,7 +7,7 @@ use entity::tasks::task_run;
 use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 
-use super::transitions;
+use super::{remote, transitions};
 use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
@@ -33,6 +33,8 @@ pub async fn sweep(core: &Core) -> Result<()> {
     }
     let now = core.clock.now();
     expire_approvals(core, now).await?;
+    // Before leases are looked at: an attempt that took too long has failed, whoever held it.
+    remote::sweep(core).await?;
     for look in [Look::Leases, Look::Cancels, Look::Queue, Look::Waits] {
         for _ in 0..MOST_BATCHES {
             let tx = core.db.system(Reason::Engine).begin().await?;
@@ -92,6 +94,9 @@ fn announce(core: &Core, changed: &[task_run::Model]) {
     for run in changed {
         tracing::info!(run.id = %run.id, status = ?run.status, reason = ?run.reason, "swept");
         core.engine.announce(run.id, run.status);
+        if run.status == task_run::RunStatus::Pending {
+            core.engine.call_worker(run);
+        }
     }
 }
 

@@ -170,6 +170,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     (
         "task_run",
         &[
+            ("capability", Nothing),
             ("status", Nothing),
             ("reason", Nothing),
             ("input", Content),
@@ -212,6 +213,16 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
         ],
     ),
     ("verification_token", &[("purpose", Nothing), ("email", Personal)]),
+    (
+        "worker",
+        &[
+            ("name", Content),
+            ("labels", Content),
+            ("capabilities", Nothing),
+            ("paused_reason", Content),
+            ("registered_by", Pseudonym),
+        ],
+    ),
     (
         "workspace",
         &[

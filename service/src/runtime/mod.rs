@@ -12,4 +12,5 @@ mod testing;
 pub mod tool_run;
 pub mod tools;
 
-pub use executor::{Runtime, ToolCache};
+pub use call::Tool;
+pub use executor::{Runtime, ToolCache, tool};

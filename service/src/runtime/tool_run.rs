@@ -3,6 +3,7 @@
 //! Invariants: a safe call is one commit, the step riding in the outcome; anything else has a written
 //! intent before it is made, and a tool marked ONCE is made again only after a person said so.
 
+pub mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use entity::agents::tool::SideEffect;
 use entity::tasks::run_step::{self, StepKind, StepStatus};
-use entity::tasks::task_run::RunReason;
+use entity::tasks::task_run::{self, RunReason};
 use serde_json::{Value, json};
 
 use super::call::{self, Call, Tool};
@@ -35,20 +36,7 @@ async fn execute(
     pending: &mut Progress,
 ) -> Result<std::convert::Infallible, End> {
     let policy = RunPolicy::of(attempt.run());
-    let arguments = arguments(attempt, tool, &policy).await?;
-    if let Some(stop) = attempt.stopped() {
-        return Err(stop.into());
-    }
-    let (call, is_written) = next(attempt, tool, arguments, pending).await?;
-    if !is_written {
-        pending.events.push(call::called(tool, &call));
-    }
-    if tool.row.side_effect != SideEffect::Safe {
-        if !is_written {
-            pending.steps.push(call::intent(tool, &call));
-        }
-        attempt.record(std::mem::take(pending)).await?;
-    }
+    let call = ready(attempt, tool, &policy, pending).await?;
     let done = call::make(attempt, attempt.deadline(), tool, &call).await?;
     if let ToolOutcome::Failure(failure) = &done.outcome
         && failure.outcome_unknown
@@ -71,21 +59,39 @@ async fn execute(
     })
 }
 
-/// The arguments: the policy's template over `{input}`, else the input itself.
-async fn arguments(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy) -> Flow<Value> {
-    let input = &attempt.run().input;
-    let arguments = match &policy.arguments {
-        None => input.clone(),
-        Some(template) => {
-            let context = Context::from(&json!({"input": input}));
-            let template = Template::compile(template, "/arguments")?;
-            template.render(&context).map_err(|error| {
-                End::failed(RunReason::NonRetryable, "invalid_arguments", error.to_string())
-            })?
-        }
-    };
+/// The call to make now, its intent written where a repetition would matter.
+async fn ready(
+    attempt: &dyn Attempt,
+    tool: &Tool,
+    policy: &RunPolicy,
+    pending: &mut Progress,
+) -> Flow<Call> {
+    let arguments = arguments(&attempt.run().input, policy)?;
     check(attempt, tool, &arguments).await?;
-    Ok(arguments)
+    if let Some(stop) = attempt.stopped() {
+        return Err(stop.into());
+    }
+    let (call, is_written) = next(attempt, tool, arguments, pending).await?;
+    if !is_written {
+        pending.events.push(call::called(tool, &call));
+    }
+    if tool.row.side_effect != SideEffect::Safe {
+        if !is_written {
+            pending.steps.push(call::intent(tool, &call));
+        }
+        attempt.record(std::mem::take(pending)).await?;
+    }
+    Ok(call)
+}
+
+/// The arguments: the policy's template over `{input}`, else the input itself.
+fn arguments(input: &Value, policy: &RunPolicy) -> Flow<Value> {
+    let Some(template) = &policy.arguments else { return Ok(input.clone()) };
+    let context = Context::from(&json!({"input": input}));
+    let template = Template::compile(template, "/arguments")?;
+    template
+        .render(&context)
+        .map_err(|error| End::failed(RunReason::NonRetryable, "invalid_arguments", error.to_string()))
 }
 
 async fn check(attempt: &dyn Attempt, tool: &Tool, arguments: &Value) -> Flow {
@@ -104,15 +110,7 @@ async fn next(
     pending: &mut Progress,
 ) -> Flow<(Call, bool)> {
     let run = attempt.run();
-    let mut call = Call {
-        number: 1,
-        turn: 1,
-        call_id: None,
-        // One call a run: every attempt at it has the same key.
-        effect_key: format!("{}:1:0", run.id),
-        arguments,
-        note: None,
-    };
+    let mut call = first(run, arguments);
     if run.attempt <= 1 && run.step_count == 0 {
         return Ok((call, false));
     }
@@ -136,6 +134,12 @@ async fn next(
             Ok((call, false))
         }
     }
+}
+
+/// The one call of a run: every attempt at it has the same key.
+fn first(run: &task_run::Model, arguments: Value) -> Call {
+    let effect_key = format!("{}:1:0", run.id);
+    Call { number: 1, turn: 1, call_id: None, effect_key, arguments, note: None }
 }
 
 /// A call marked ONCE whose outcome nobody knows: made again, settled, or put before a person.

@@ -14,7 +14,7 @@ use serde_json::json;
 use service::clock::Clock;
 use service::core::{Core, World};
 use service::db::Reason;
-use service::engine::transitions::{self, Change, HeldWrite};
+use service::engine::transitions::{self, Change, HeldWrite, Lane, Seen};
 use service::engine::{Attempt, EngineSettings, Event, Executor, LeaseLost, Outcome, Progress, Step};
 use service::ids::Ids;
 use service::runtime::models::Usage;
@@ -156,7 +156,7 @@ fn changes(core: &Core) -> Vec<Option<Change>> {
 
 fn held(run: &task_run::Model, fence: i64, change: Option<Change>) -> HeldWrite {
     let (tenant, attempt) = (run.tenant_id, run.attempt);
-    HeldWrite { tenant, run: run.id, attempt, fence, progress: progress(), change }
+    HeldWrite { tenant, run: run.id, attempt, fence, progress: progress(), change, seen: Seen::default() }
 }
 
 /// A paid step and an event.
@@ -187,9 +187,9 @@ async fn take_over(core: &Core, other: Uuid) {
     let tx = core.db.system(Reason::Engine).begin().await.unwrap();
     let lost = transitions::expire_leases(&tx, now).await.unwrap();
     assert_eq!(lost.len(), RUNS);
-    let (tenant, lane) = (lost[0].tenant_id, lost[0].lane_id);
+    let lane = Lane::of_nodes(lost[0].tenant_id, lost[0].lane_id);
     let most = u64::try_from(RUNS).unwrap();
-    let taken = transitions::claim_lane(&tx, tenant, lane, most, other, now, LEASE).await.unwrap();
+    let taken = transitions::claim_lane(&tx, &lane, most, other, now, LEASE).await.unwrap();
     assert_eq!(taken.len(), RUNS);
     tx.commit().await.unwrap();
 }

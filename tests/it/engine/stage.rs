@@ -7,7 +7,7 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
 use service::db::{Db, Reason};
-use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun};
+use service::engine::transitions::{self, Born, Change, HeldWrite, Lane, NewRun, Seen};
 use service::engine::{Event, Progress};
 use uuid::Uuid;
 
@@ -121,6 +121,7 @@ impl Stage {
             tool_id: Some(self.tool),
             // A lane of its own, so that a claim takes this run and no other.
             lane_id: id,
+            capability: None,
             status: RunStatus::Pending,
             reason: RunReason::Queued,
             input: json!({}),
@@ -142,6 +143,7 @@ impl Stage {
             cancel_requested_at: None,
             wait_until: None,
             event_seq: 0,
+            client_seq: 0,
             step_count: 0,
             tokens_input: 0,
             tokens_cache_read: 0,
@@ -208,7 +210,7 @@ impl Stage {
     }
 
     pub fn held(&self, run: Uuid, progress: Progress, change: Option<Change>) -> HeldWrite {
-        HeldWrite { tenant: self.tenant, run, attempt: 1, fence: FENCE, progress, change }
+        HeldWrite { tenant: self.tenant, run, attempt: 1, fence: FENCE, progress, change, seen: Seen::default() }
     }
 
     fn ending(&self, status: RunStatus, reason: RunReason) -> Change {
@@ -238,7 +240,7 @@ impl Stage {
         };
         match step {
             Move::Claim => {
-                transitions::claim_lane(&tx, tenant, id, 1, self.owner(), now, LEASE).await.unwrap();
+                transitions::claim_lane(&tx, &Lane::of_nodes(tenant, id), 1, self.owner(), now, LEASE).await.unwrap();
             }
             Move::Renew => {
                 let until = now + TimeDelta::seconds(120);

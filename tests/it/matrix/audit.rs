@@ -15,8 +15,14 @@ use crate::support::{App, Client};
 const RECORDED_BY_THEIR_RUN: [&str; 3] = ["create_task_run", "replay_task_run", "invoke_tool"];
 /// The session stays as it is, with its next token; who asks for a mail is nobody yet, and the outbox
 /// says what became of it; to begin at a provider changes nothing; the owner's address needs no verification;
-/// to have read something is nobody's business.
-const UNRECORDED: [&str; 9] = [
+/// to have read something is nobody's business; what a worker does stands in the timelines of its runs.
+const UNRECORDED: [&str; 15] = [
+    "add_attempt_events",
+    "beat_worker",
+    "claim_task_runs",
+    "complete_attempt",
+    "fail_attempt",
+    "release_attempt",
     "mark_all_notifications_read",
     "mark_notification_read",
     "preview_invite",

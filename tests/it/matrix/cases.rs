@@ -85,6 +85,7 @@ pub fn all() -> Vec<Case> {
         tools(),
         definitions(),
         runs(),
+        workers(),
         approvals(),
         governance(),
         notifications(),
@@ -365,6 +366,33 @@ fn runs() -> Vec<Case> {
         of("replay_task_run", "@run").with(json!({})),
         case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
         case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
+    ]
+}
+
+fn workers() -> Vec<Case> {
+    let lease = json!({ "runId": "@leased", "attempt": 1, "leaseToken": "@lease-token" });
+    let attempt = |operation, id, more: Value| {
+        let mut body = json!({ "leaseToken": "@lease-token" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        case(operation, &[("id", id), ("attempt", "1")]).with(body)
+    };
+    let (event, error) = (json!({ "clientSeq": 1, "type": "LOG", "data": {} }), json!({ "type": "e", "message": "m" }));
+    vec![
+        case("register_worker", &[])
+            .with(json!({ "name": "worker #", "labels": {}, "capabilities": ["function:none"], "slots": 1 })),
+        case("list_workers", &[("cursor", "@cursor")]),
+        of("get_worker", "@worker"),
+        of("delete_worker", "@new:worker"),
+        of("claim_task_runs", "@worker").with(json!({ "max": 1, "waitMs": 0 })),
+        of("beat_worker", "@worker").with(json!({ "leases": [lease] })),
+        of("pause_worker", "@new:worker").with(json!({})),
+        of("resume_worker", "@new:worker"),
+        of("drain_worker", "@new:worker"),
+        of("undrain_worker", "@new:worker"),
+        attempt("add_attempt_events", "@new:leased", json!({ "events": [event] })),
+        attempt("complete_attempt", "@new:leased", json!({ "output": 1 })),
+        attempt("fail_attempt", "@new:leased", json!({ "error": error })),
+        attempt("release_attempt", "@new:leased", json!({})),
     ]
 }
 

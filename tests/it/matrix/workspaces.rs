@@ -12,7 +12,7 @@ use crate::support::{App, Client, people};
 
 const AT_ONCE: usize = 8;
 /// What may belong to a workspace.
-const WITHIN: [&str; 18] = [
+const WITHIN: [&str; 19] = [
     "agent",
     "paused",
     "tool",
@@ -24,6 +24,7 @@ const WITHIN: [&str; 18] = [
     "delayed",
     "cancelled",
     "waiting",
+    "leased",
     "approval",
     "api-key",
     "placed-agent",

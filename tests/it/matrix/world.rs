@@ -53,6 +53,8 @@ pub const KINDS: &[&str] = &[
     "delayed",
     "cancelled",
     "waiting",
+    "worker",
+    "leased",
     "approval",
     "placed-agent",
     "placed-tool",
@@ -76,6 +78,8 @@ pub struct World<'a> {
     kept: Mutex<HashMap<String, String>>,
     /// Answers the challenge that was made last.
     code: Mutex<String>,
+    /// Of the runs that workers hold, by their ids.
+    leases: Mutex<HashMap<String, String>>,
     /// Of the visit to a provider that was made last.
     state: Mutex<String>,
 }
@@ -111,6 +115,7 @@ impl<'a> World<'a> {
             "approval",
             "privacy",
             "domain",
+            "worker",
         ] {
             world.make(kind).await;
         }
@@ -129,8 +134,9 @@ impl<'a> World<'a> {
 
     fn empty(app: &'a App, tenant: &'a crate::support::Tenant, within: Option<&'a str>) -> Self {
         let email = &tenant.owner_email;
-        let (kept, code, state) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept, code, state }
+        let (kept, leases) = (Mutex::default(), Mutex::default());
+        let (code, state) = (Mutex::default(), Mutex::default());
+        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept, leases, code, state }
     }
 
     /// The one of this kind that is kept.
@@ -299,6 +305,11 @@ impl<'a> World<'a> {
             }
             "definition" => self.definition(&name, json!({ "agentId": self.kept("agent").await })).await,
             "tool-definition" => self.definition(&name, json!({ "toolId": self.kept("tool").await })).await,
+            "worker" => {
+                let body = json!({ "name": name, "capabilities": ["function:none"] });
+                self.create("/v1/workers", body).await
+            }
+            "leased" => self.leased(&name).await,
             "run" | "delayed" | "cancelled" | "waiting" | "approval" => self.run(kind).await,
             other => panic!("nobody can make {other:?}"),
         }
@@ -380,6 +391,24 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A run that a worker of its own holds.
+    async fn leased(&self, name: &str) -> String {
+        let tool = self.tool(name, "FUNCTION", json!({ "function": name })).await;
+        let definition = self.definition(name, json!({ "toolId": tool })).await;
+        let run = self.create("/v1/task-runs", json!({ "definitionId": definition, "input": {} })).await;
+        let worker = json!({ "name": name, "capabilities": [format!("function:{name}")] });
+        let worker = self.create("/v1/workers", worker).await;
+        let claims = self.post(&format!("/v1/workers/{worker}/claim"), json!({})).await;
+        self.leases.lock().await.insert(run.clone(), text(&claims["data"][0]["leaseToken"]));
+        run
+    }
+
+    /// What shows that the run of the path is held.
+    async fn lease(&self, path: &str) -> String {
+        let run = path.split('/').nth(3).unwrap_or_default();
+        self.leases.lock().await.get(run).cloned().unwrap_or_else(|| "mc_lt_none".to_owned())
+    }
+
     /// The approval that the run waits for.
     async fn asked(&self, run: &str) -> String {
         let mut changes = self.app.core.engine.watch(run.parse().unwrap());
@@ -410,6 +439,7 @@ impl World<'_> {
         match text.strip_prefix('@') {
             None => text.replace('#', &number()),
             Some("cursor") => self.cursor(path).await,
+            Some("lease-token") => self.lease(path).await,
             Some(kind) => match kind.strip_prefix("new:") {
                 Some(kind) if !shared => self.make(kind).await,
                 Some(kind) => self.kept(kind).await,

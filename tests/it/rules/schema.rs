@@ -112,7 +112,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
         identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain user_device verification_token workspace;
         integrations: integration;
         notifications: mail notification notification_inbox notification_preference;
-        tasks: approval engine_node run_event run_step task_definition task_run;
+        tasks: approval engine_node run_event run_step task_definition task_run worker;
         usage: model_price run_usage;
     })
 }

@@ -1,3 +1,4 @@
 mod approvals;
 mod task_definitions;
 mod task_runs;
+mod workers;

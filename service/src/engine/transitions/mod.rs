@@ -11,14 +11,14 @@ mod request;
 mod start;
 
 pub use create::{Born, NewRun, create};
-pub use held::{Change, HeldWrite, Written, write};
+pub use held::{Change, HeldWrite, Seen, Written, write};
 pub use recover::{
     BATCH, expire_leases, expire_queue, expire_waits, force_cancels, raise_fences, release_node,
 };
 pub use request::{
     CancelOutcome, cancel, close_questions, is_decided, lock, reopen_questions, retry, satisfy_if_answered,
 };
-pub use start::{claim_lane, renew};
+pub use start::{Lane, Workspaces, claim_lane, renew};
 
 use chrono::{DateTime, Utc};
 use entity::tasks::run_event;

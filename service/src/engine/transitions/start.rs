@@ -1,36 +1,92 @@
 //! PENDING → RUNNING, and the renewal of leases.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::tasks::task_run;
-use sea_orm::{DbErr, FromQueryResult as _};
+use entity::tasks::task_run::{self, RunReason};
+use sea_orm::{DbErr, FromQueryResult as _, Value};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{LOWEST_PRIORITY, event, is, order_key};
 use crate::db::{Column, Kind, SystemTx};
 
+/// The queue of one agent or tool: what nodes of the engine take of it, or what a worker does.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    pub tenant: Uuid,
+    pub id: Uuid,
+    /// What a worker offers; nodes take what needs no worker.
+    pub capability: Option<String>,
+    pub workspaces: Workspaces,
+}
+
+/// Whose runs a worker's credential lets it take.
+#[derive(Clone, Debug, Default)]
+pub struct Workspaces {
+    pub hidden: Vec<Uuid>,
+    /// No other one, and not what belongs to the tenant.
+    pub only: Option<Uuid>,
+}
+
+impl Lane {
+    /// What the engine's nodes take.
+    pub fn of_nodes(tenant: Uuid, id: Uuid) -> Self {
+        Self { tenant, id, capability: None, workspaces: Workspaces::default() }
+    }
+
+    /// The conditions of who takes, whose values are bound behind `values`.
+    fn taken(&self, values: &mut Vec<Value>) -> String {
+        let mut bind = |value: Value| {
+            values.push(value);
+            format!("${}", values.len())
+        };
+        let Some(capability) = &self.capability else { return "capability IS NULL".to_owned() };
+        let mut sql = format!("capability IS NOT NULL AND capability = {}", bind(capability.as_str().into()));
+        if let Some(only) = self.workspaces.only {
+            sql.push_str(&format!(" AND workspace_id = {}", bind(only.into())));
+        }
+        if !self.workspaces.hidden.is_empty() {
+            let hidden: Vec<_> = self.workspaces.hidden.iter().map(|id| bind((*id).into())).collect();
+            sql.push_str(&format!(" AND (workspace_id IS NULL OR workspace_id NOT IN ({}))", hidden.join(", ")));
+        }
+        sql
+    }
+}
+
 /// Claims up to `most` due runs of one lane, the ones in front first. The caller holds the lane's
 /// lock where the lane has a limit.
 pub async fn claim_lane(
     tx: &SystemTx,
-    tenant: Uuid,
-    lane: Uuid,
+    lane: &Lane,
     most: u64,
     owner: Uuid,
     now: DateTime<Utc>,
     lease: Duration,
 ) -> Result<Vec<task_run::Model>, DbErr> {
     let dialect = tx.dialect();
+    let lease_end = now + chrono::TimeDelta::from_std(lease).unwrap_or_default();
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    // What is due stands before this, so that a million delayed runs are not looked at.
+    let last_due = order_key(now, LOWEST_PRIORITY);
+    let mut values = vec![
+        lane.tenant.into(),
+        lane.id.into(),
+        now.into(),
+        limit.into(),
+        owner.into(),
+        lease_end.into(),
+        last_due.into(),
+    ];
+    let taken = lane.taken(&mut values);
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
-         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 AND order_key <= $7 \
+         WHERE status = 'PENDING' AND {taken} AND tenant_id = $1 AND lane_id = $2 AND available_at <= $3 AND order_key <= $7 \
          AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.tenant_id = $1 AND a.id = $2 AND a.status <> 'ACTIVE') \
          ORDER BY order_key, id LIMIT $4{lock}) \
          UPDATE task_run SET status = 'RUNNING', reason = 'EXECUTING', fence = fence + 1, attempt = attempt + 1, \
-         lease_owner = $5, lease_expires_at = $6, \
+         lease_owner = $5, lease_expires_at = $6, client_seq = 0, \
          started_at = COALESCE(started_at, $3), \
          attempt_deadline_at = {attempt_end}, \
          deadline_at = COALESCE(deadline_at, {total_end}), \
@@ -42,26 +98,13 @@ pub async fn claim_lane(
         total_end = dialect.after_seconds("$3", &policy_seconds(dialect, "totalSeconds", 3600)),
         queued = dialect.greatest("0", &dialect.millis_between("queued_at", "$3")),
     );
-    let lease_end = now + chrono::TimeDelta::from_std(lease).unwrap_or_default();
-    let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    // What is due stands before this, so that a million delayed runs are not looked at.
-    let last_due = order_key(now, LOWEST_PRIORITY);
-    let values = vec![
-        tenant.into(),
-        lane.into(),
-        now.into(),
-        limit.into(),
-        owner.into(),
-        lease_end.into(),
-        last_due.into(),
-    ];
     let rows = tx.query(&sql, values).await?;
     let mut runs = Vec::with_capacity(rows.len());
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {
         let run = task_run::Model::from_query_result(&row, "")?;
         events.push(event(
-            tenant,
+            lane.tenant,
             run.id,
             run.event_seq,
             "run.started",
@@ -81,14 +124,14 @@ fn policy_seconds(dialect: crate::db::Dialect, name: &str, default: u32) -> Stri
 }
 
 /// Pushes the ends of the given leases to `until`. The answer holds those that are still held, and
-/// whether their cancel was asked for.
+/// whether their cancel was asked for: then that is their reason.
 pub async fn renew(
     tx: &SystemTx,
     owner: Uuid,
     leases: &[(Uuid, Uuid, i64)],
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<HashSet<Uuid>, DbErr> {
+) -> Result<HashMap<Uuid, RunReason>, DbErr> {
     let columns: [Column<(Uuid, Uuid, i64)>; 3] = [
         Column::new("tenant_id", Kind::Uuid, |lease| lease.0.into()),
         Column::new("id", Kind::Uuid, |lease| lease.1.into()),
@@ -104,5 +147,6 @@ pub async fn renew(
     );
     let mut values = vec![now.into(), until.into(), owner.into()];
     values.extend(tx.dialect().bind(&columns, leases));
-    tx.query(&sql, values).await?.iter().map(|row| row.try_get("", "id")).collect()
+    let kept = tx.query(&sql, values).await?;
+    kept.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "reason")?))).collect()
 }

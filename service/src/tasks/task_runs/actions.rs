@@ -13,6 +13,7 @@ use validator::Validate;
 
 use super::create::{Submitted, check_input, new_run, replayed, submit};
 use super::{TaskRunView, load};
+use crate::agents::snapshot;
 use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::transitions::{self, CancelOutcome, order_key};
@@ -81,11 +82,12 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         });
     };
     transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
-    let view = TaskRunView::from(run);
+    let view = TaskRunView::from(run.clone());
     ctx.keep_answer(&tx, &view).await?;
     let _recorded = ctx.record(tx.connection(), change(&view)).await?;
     tx.commit().await?;
     ctx.core.engine.announce(id, RunStatus::Pending);
+    ctx.core.engine.call_worker(&run);
     Ok(view)
 }
 
@@ -153,8 +155,13 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
         }
     };
     let run = new_run(ctx, &target, input)?;
+    let capability = match version.zip(old.agent_id) {
+        Some((number, agent)) => of_version(ctx, agent, number).await?,
+        None => run.capability.clone(),
+    };
     let again = Model {
         replay_of: Some(old.id),
+        capability,
         agent_version: version,
         policy: old.policy,
         metadata: old.metadata,
@@ -185,6 +192,13 @@ async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
     let found = versions.filter(agent_version::Column::Number.eq(number)).one().await?;
     let missing = || Error::invalid("/agentVersion", "not_found", "The agent has no such version.");
     found.map(|version| version.number).ok_or_else(missing)
+}
+
+/// What a worker must offer to execute this version of the agent.
+async fn of_version(ctx: &Ctx, id: Uuid, number: i32) -> Result<Option<String>> {
+    let snapshot = snapshot(&ctx.core, ctx.tenant, id, number).await?;
+    let agent = ctx.db().everywhere::<agent::Entity>().filter(agent::Column::Id.eq(id)).one().await?;
+    Ok(agent.and_then(|agent| snapshot.config.delivery.capability(&agent.slug)))
 }
 
 fn tenant_suspended() -> Error {

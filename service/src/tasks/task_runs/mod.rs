@@ -22,6 +22,7 @@ pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 use crate::crud::{self, Page, Paging};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
+use crate::tasks::workers;
 
 /// What a list of runs may be narrowed to.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -49,11 +50,15 @@ pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<P
         .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
         .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
         .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)));
-    Ok(crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from))
+    let mut page = crud::rows::<Entity>(ctx, paging, all).await?.map(TaskRunView::from);
+    workers::shown_reasons(ctx, &mut page.data).await?;
+    Ok(page)
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
-    Ok(load(ctx, id).await?.into())
+    let mut run = load(ctx, id).await?.into();
+    workers::shown_reasons(ctx, std::slice::from_mut(&mut run)).await?;
+    Ok(run)
 }
 
 pub(crate) async fn load(ctx: &Ctx, id: Uuid) -> Result<Model> {
