@@ -393,6 +393,7 @@ fn workers() -> Vec<Case> {
         attempt("complete_attempt", "@new:leased", json!({ "output": 1 })),
         attempt("fail_attempt", "@new:leased", json!({ "error": error })),
         attempt("release_attempt", "@new:leased", json!({})),
+        attempt("suspend_attempt", "@new:leased", json!({ "wait": { "kind": "TIMER", "seconds": 86_400 } })),
     ]
 }
 

@@ -4,6 +4,7 @@ use actix_web::post;
 use service::auth::permissions::workers::Write;
 use service::tasks::run_attempts::{
     self, AddAttemptEvents, AttemptEnded, AttemptStateView, CompleteAttempt, FailAttempt, ReleaseAttempt,
+    SuspendAttempt,
 };
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
@@ -16,7 +17,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(add_attempt_events)
         .service(complete_attempt)
         .service(fail_attempt)
-        .service(release_attempt);
+        .service(release_attempt)
+        .service(suspend_attempt);
 }
 
 /// Report events of an attempt
@@ -120,5 +122,31 @@ async fn release_attempt(
     Json(body): Json<ReleaseAttempt>,
 ) -> Answer {
     let view = can.run(async move |ctx| run_attempts::release(&ctx, id, attempt, body).await).await?;
+    answer::ok(&view)
+}
+
+/// Suspend an attempt
+///
+/// The run waits, for a time or for a person's decision, and gives up its slot and its lease. It comes back
+/// through the queue, to whichever worker takes it then, with its journal and what was decided. Over a lease
+/// that is gone it is 409 `lease_lost`, and nothing is written. Managers and above may.
+#[utoipa::path(
+    tag = "Workers",
+    operation_id = "suspend_attempt",
+    params(
+        ("id" = Uuid, Path, description = "The run."),
+        ("attempt" = i32, Path, description = "The attempt's number."),
+    ),
+    request_body = SuspendAttempt,
+    responses((status = 200, description = "The run, waiting.", body = AttemptEnded)),
+    extensions(("x-permission" = json!("workers:write"))),
+)]
+#[post("/v1/task-runs/{id}/attempts/{attempt}/suspend")]
+async fn suspend_attempt(
+    can: Can<Write>,
+    Path((id, attempt)): Path<(Uuid, i32)>,
+    Json(body): Json<SuspendAttempt>,
+) -> Answer {
+    let view = can.run(async move |ctx| run_attempts::suspend(&ctx, id, attempt, body).await).await?;
     answer::ok(&view)
 }

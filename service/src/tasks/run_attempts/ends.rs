@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use entity::agents::tool;
-use entity::tasks::run_event;
-use entity::tasks::run_step;
+use entity::money::Nanos;
 use entity::tasks::task_run::{self, RunReason};
+use entity::tasks::{run_event, run_step};
 use sea_orm::{ColumnTrait as _, Order};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ pub async fn release(ctx: &Ctx, id: Uuid, attempt: i32, body: ReleaseAttempt) ->
     }
     let written = held
         .write(ctx, async |run| {
-            let outcome = Outcome::Released { progress: Progress::default() };
+            let outcome = Outcome::Released { progress: not_made(ctx, &run, "released").await? };
             Ok(Some(report(ctx, &run, outcome)))
         })
         .await?;
@@ -309,6 +309,19 @@ async fn handed_back(
     let open = steps.filter(run_step::Column::Status.eq(run_step::StepStatus::Started)).all().await?;
     let latency = (ctx.core.clock.now() - started(run)).to_std().unwrap_or_default();
     Ok(Some(tool_run::remote::hand_back(run, &tool, &open, result, latency)))
+}
+
+/// Closes the intent of a call that the worker did not make, so that nobody is asked what became of it.
+pub(super) async fn not_made(ctx: &Ctx, run: &task_run::Model, code: &str) -> Result<Progress> {
+    if run.step_count == 0 {
+        return Ok(Progress::default());
+    }
+    let closed = handed_back(ctx, run, Err((code, "The worker gave the attempt up before it made the call."))).await?;
+    let is_intent = |progress: &Progress| progress.steps.iter().all(|step| step.number <= run.step_count);
+    let mut progress = closed.filter(is_intent).unwrap_or_default();
+    progress.steps.iter_mut().for_each(|step| step.cost = Nanos::ZERO);
+    progress.events = progress.steps.iter().map(usage::completed).collect();
+    Ok(progress)
 }
 
 /// When the attempt was claimed, near enough: its deadline less its length.

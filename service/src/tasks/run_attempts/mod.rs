@@ -8,6 +8,7 @@
 mod ends;
 mod events;
 pub mod lease_tokens;
+mod suspend;
 mod usage;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use ends::{
     AttemptEnded, CompleteAttempt, FailAttempt, FailAttemptError, ReleaseAttempt, complete, fail, release,
 };
 pub use events::{AddAttemptEvents, AttemptEvent, AttemptEventType, AttemptState, AttemptStateView, add_events};
+pub use suspend::{AttemptWait, AttemptWaitKind, SuspendAttempt, suspend};
 pub use usage::ReportedUsage;
 
 /// Writes that another call of the same attempt came before are made anew so often.

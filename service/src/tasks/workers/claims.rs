@@ -25,6 +25,7 @@ use crate::ctx::Ctx;
 use crate::engine::{Attempt as _, Claim, Lease, LeasedAttempt, Outcome, Progress, RunError, Taker, settle};
 use crate::error::{Error, Result};
 use crate::runtime::{tool, tool_run};
+use crate::tasks::approvals::ApprovalView;
 use crate::tasks::run_attempts;
 use crate::tasks::run_steps::RunStepView;
 use crate::tasks::task_runs::TaskRunView;
@@ -83,6 +84,8 @@ pub struct ClaimedRun {
     pub agent: Option<ClaimedAgent>,
     /// What earlier attempts did; a finished step is not done again.
     pub journal: Vec<RunStepView>,
+    /// What people decided that earlier attempts asked.
+    pub approvals: Vec<ApprovalView>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -189,6 +192,10 @@ async fn prepare(ctx: &Ctx, worker: Uuid, run: task_run::Model) -> Result<Option
         0 => Vec::new(),
         _ => attempt.journal().await?,
     };
+    let approvals = match run.attempt {
+        ..=1 => Vec::new(),
+        _ => attempt.decisions().await?,
+    };
     let (tool, agent) = match task(ctx, &run, &attempt).await {
         Ok(task) => task,
         Err(outcome) => {
@@ -205,6 +212,7 @@ async fn prepare(ctx: &Ctx, worker: Uuid, run: task_run::Model) -> Result<Option
         tool,
         agent,
         journal: journal.into_iter().map(RunStepView::from).collect(),
+        approvals: approvals.into_iter().map(ApprovalView::from).collect(),
         run: run.into(),
     }))
 }

@@ -53,6 +53,20 @@ on_both! {
         assert_eq!(worker.complete(&lease, json!(1)).await["attempt"], 1);
     }
 
+    async fn a_call_that_was_given_back_is_made_by_another(app: App) {
+        let client = key(&app).await;
+        let definition = app.acme.remote("careful", json!({ "sideEffect": "ONCE", "costPerCall": "1" }), json!({})).await;
+        let worker = Worker::register(&client, "w", &["function:careful"], 1).await;
+        let run = create(&client, &definition, json!({})).await;
+        let lease = worker.take().await;
+        worker.call(&lease, "release", json!({})).await.expect(200);
+        let lease = worker.take().await;
+        assert_eq!(lease.item["tool"]["effectKey"], json!(format!("{run}:1:0")), "nobody had to be asked");
+        assert_eq!(worker.complete(&lease, json!(1)).await["cost"], "1");
+        let states: Vec<_> = steps(&client, &run).await.iter().map(|step| step["status"].clone()).collect();
+        assert_eq!(states, [json!("FAILED"), json!("COMPLETED")]);
+    }
+
     async fn the_output_has_to_fit(app: App) {
         let client = key(&app).await;
         let schema = json!({ "type": "object", "required": ["path"], "properties": { "path": { "type": "string" } } });

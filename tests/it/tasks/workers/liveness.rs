@@ -111,4 +111,39 @@ on_both! {
         assert_eq!(run_of(&client, &run).await["error"]["code"], "stalled");
         assert!(kinds(&client, &run).await.contains(&"attempt.progress".to_owned()));
     }
+
+    async fn an_attempt_may_wait(app: App) {
+        let client = key(&app).await;
+        let definition = app.acme.remote("wait", json!({}), json!({})).await;
+        let worker = Worker::register(&client, "w", &["function:wait"], 1).await;
+        let run = create(&client, &definition, json!({})).await;
+        let lease = worker.take().await;
+        for (pointer, wait) in [("/wait/seconds", json!({ "kind": "TIMER" })), ("/wait/proposal", json!({ "kind": "APPROVAL" }))] {
+            let refused = worker.call(&lease, "suspend", json!({ "wait": wait })).await;
+            assert_eq!(refused.body["errors"][0]["pointer"], pointer);
+            refused.problem(422);
+        }
+        let timer = json!({ "wait": { "kind": "TIMER", "seconds": 100 } });
+        for _ in 0..2 {
+            let waiting = worker.call(&lease, "suspend", timer.clone()).await.expect(200);
+            assert_eq!((&waiting["run"]["status"], &waiting["run"]["reason"]), (&json!("WAITING"), &json!("TIMER")));
+        }
+        let other = create(&client, &definition, json!({})).await;
+        let free = worker.take().await;
+        assert_eq!(free.run, other, "it holds no slot");
+        worker.complete(&free, json!(1)).await;
+        app.core.clock.advance(seconds(100));
+        let lease = worker.take().await;
+        assert_eq!(lease.run, run);
+        let ask = json!({ "wait": { "kind": "APPROVAL", "proposal": { "refund": 5 } } });
+        let waiting = worker.call(&lease, "suspend", ask).await.expect(200);
+        assert_eq!(waiting["run"]["reason"], "APPROVAL");
+        let asked = client.get(&format!("/v1/approvals?runId={run}")).await.expect(200)["data"][0].clone();
+        assert_eq!(asked["proposal"], json!({ "refund": 5 }));
+        let path = format!("/v1/approvals/{}/decide", asked["id"].as_str().unwrap());
+        client.post(&path, json!({ "decision": "APPROVE" })).await.expect(200);
+        let lease = worker.take().await;
+        assert_eq!((&lease.run, &lease.item["approvals"][0]["status"]), (&run, &json!("APPROVED")));
+        assert_eq!(worker.complete(&lease, json!(2)).await["status"], "COMPLETED");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod claims;
+mod examples;
 mod fencing;
 mod liveness;
 mod registry;
