@@ -117,6 +117,8 @@ fn server(
     .keep_alive(Duration::from_secs(75))
     .client_request_timeout(Duration::from_secs(10))
     .client_disconnect_timeout(Duration::from_secs(2))
+    // Who hangs up waits for nothing any more.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(options.drain.as_secs())
     .disable_signals()
     .listen(listener)?

@@ -131,9 +131,7 @@ impl Claim<'_> {
             };
             let runs = match free {
                 0 => Vec::new(),
-                free => {
-                    transitions::claim_lane(tx, &lane, free, self.owner, self.now, self.lease).await?
-                }
+                free => transitions::claim_lane(tx, &lane, free, self.owner, self.now, self.lease).await?,
             };
             let count = u64::try_from(runs.len()).unwrap_or(0);
             left -= count.min(left);
@@ -185,7 +183,8 @@ impl Claim<'_> {
         let Some(worker) = tx.query(&sql, key).await?.into_iter().next() else { return Ok(nothing) };
         let at = |name| worker.try_get::<Option<DateTime<Utc>>>("", name);
         if at("last_claim_at")?.is_none_or(|asked| self.now - asked >= ASKED) {
-            let sql = "UPDATE worker SET last_claim_at = $3, last_seen_at = $3 WHERE tenant_id = $1 AND id = $2";
+            let sql =
+                "UPDATE worker SET last_claim_at = $3, last_seen_at = $3 WHERE tenant_id = $1 AND id = $2";
             tx.execute(sql, vec![tenant.into(), self.owner.into(), self.now.into()]).await?;
         }
         if at("paused_at")?.is_some() || at("drained_at")?.is_some() {

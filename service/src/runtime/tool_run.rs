@@ -60,12 +60,7 @@ async fn execute(
 }
 
 /// The call to make now, its intent written where a repetition would matter.
-async fn ready(
-    attempt: &dyn Attempt,
-    tool: &Tool,
-    policy: &RunPolicy,
-    pending: &mut Progress,
-) -> Flow<Call> {
+async fn ready(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy, pending: &mut Progress) -> Flow<Call> {
     let arguments = arguments(&attempt.run().input, policy)?;
     check(attempt, tool, &arguments).await?;
     if let Some(stop) = attempt.stopped() {
@@ -115,24 +110,26 @@ async fn next(
         return Ok((call, false));
     }
     let journal = attempt.journal().await?;
+    // A worker may have journaled steps of its own.
+    call.number = run.step_count.saturating_add(1);
     let Some(last) = journal.iter().rev().find(|step| step.kind == StepKind::Tool) else {
         return Ok((call, false));
     };
-    call.number = last.number;
     match (last.status, tool.row.side_effect) {
         (StepStatus::Completed, _) => {
             let output = last.response.as_ref().and_then(|response| response.get("output"));
             Err(completed(attempt, &RunPolicy::of(run), output.cloned().unwrap_or_default()).await?)
         }
-        (StepStatus::Started, SideEffect::Safe | SideEffect::Keyed) => Ok((call, true)),
+        (StepStatus::Started, SideEffect::Safe | SideEffect::Keyed) => {
+            call.number = last.number;
+            Ok((call, true))
+        }
         (StepStatus::Started, SideEffect::Once) => {
+            call.number = last.number;
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
             reviewed(attempt, tool, call, last, pending).await.map(|call| (call, false))
         }
-        (StepStatus::Failed, _) => {
-            call.number = last.number.saturating_add(1);
-            Ok((call, false))
-        }
+        (StepStatus::Failed, _) => Ok((call, false)),
     }
 }
 
@@ -164,7 +161,7 @@ async fn reviewed(
             pending.steps.push(unknown("Made again after a review."));
             let (arguments, note) = decision.edit(call.arguments.clone());
             check(attempt, tool, &arguments).await?;
-            Ok(Call { number: call.number.saturating_add(1), arguments, note, ..call })
+            Ok(Call { number: attempt.run().step_count.saturating_add(1), arguments, note, ..call })
         }
         Some(Answer::Rejected(decision)) => {
             if let Some(output) = decision.output {

@@ -210,7 +210,15 @@ impl Stage {
     }
 
     pub fn held(&self, run: Uuid, progress: Progress, change: Option<Change>) -> HeldWrite {
-        HeldWrite { tenant: self.tenant, run, attempt: 1, fence: FENCE, progress, change, seen: Seen::default() }
+        HeldWrite {
+            tenant: self.tenant,
+            run,
+            attempt: 1,
+            fence: FENCE,
+            progress,
+            change,
+            seen: Seen::default(),
+        }
     }
 
     fn ending(&self, status: RunStatus, reason: RunReason) -> Change {
@@ -240,7 +248,9 @@ impl Stage {
         };
         match step {
             Move::Claim => {
-                transitions::claim_lane(&tx, &Lane::of_nodes(tenant, id), 1, self.owner(), now, LEASE).await.unwrap();
+                transitions::claim_lane(&tx, &Lane::of_nodes(tenant, id), 1, self.owner(), now, LEASE)
+                    .await
+                    .unwrap();
             }
             Move::Renew => {
                 let until = now + TimeDelta::seconds(120);

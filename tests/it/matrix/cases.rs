@@ -376,7 +376,8 @@ fn workers() -> Vec<Case> {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         case(operation, &[("id", id), ("attempt", "1")]).with(body)
     };
-    let (event, error) = (json!({ "clientSeq": 1, "type": "LOG", "data": {} }), json!({ "type": "e", "message": "m" }));
+    let (event, error) =
+        (json!({ "clientSeq": 1, "type": "LOG", "data": {} }), json!({ "type": "e", "message": "m" }));
     vec![
         case("register_worker", &[])
             .with(json!({ "name": "worker #", "labels": {}, "capabilities": ["function:none"], "slots": 1 })),

@@ -6,7 +6,8 @@ use actix_web::{delete, get, post};
 use service::auth::permissions::workers::{Operate, Read, Write};
 use service::crud::Paging;
 use service::tasks::workers::{
-    self, Beat, BeatView, ClaimWork, Claims, PauseWorker, RegisterWorker, WorkerFilter, WorkerPage, WorkerView,
+    self, Beat, BeatView, ClaimWork, Claims, PauseWorker, RegisterWorker, WorkerFilter, WorkerPage,
+    WorkerView,
 };
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;

@@ -49,7 +49,10 @@ impl Lane {
         }
         if !self.workspaces.hidden.is_empty() {
             let hidden: Vec<_> = self.workspaces.hidden.iter().map(|id| bind((*id).into())).collect();
-            sql.push_str(&format!(" AND (workspace_id IS NULL OR workspace_id NOT IN ({}))", hidden.join(", ")));
+            sql.push_str(&format!(
+                " AND (workspace_id IS NULL OR workspace_id NOT IN ({}))",
+                hidden.join(", ")
+            ));
         }
         sql
     }

@@ -52,7 +52,9 @@ pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
             let own = tx.get::<Entity>(id).await?.ok_or_else(|| API_KEY.invalid())?;
             (within(networks, own.ip_allow_list)?, expires_at.into_iter().chain(own.expires_at).min())
         }
-        Actor::User { .. } | Actor::ClientToken { .. } | Actor::Automation { .. } | Actor::System => (networks, expires_at),
+        Actor::User { .. } | Actor::ClientToken { .. } | Actor::Automation { .. } | Actor::System => {
+            (networks, expires_at)
+        }
     };
     let agent_ids = match agent_ids {
         None => None,

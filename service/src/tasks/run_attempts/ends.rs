@@ -136,23 +136,24 @@ pub async fn complete(ctx: &Ctx, id: Uuid, attempt: i32, body: CompleteAttempt) 
         };
     }
     check_output(ctx, &mut held, &output).await?;
-    let written = held
-        .write(ctx, async |run| {
-            let mut progress = used(ctx, &run, usage.as_ref()).await?;
-            if let Some(call) = handed_back(ctx, &run, Ok(&output)).await? {
-                progress = after(call, progress);
-            } else if let Some((step, event)) = usage::flat_charge(ctx, &run).await?
-                && progress.steps.is_empty()
-            {
-                progress.steps.push(step);
-                progress.events.push(event);
-            }
-            let outcome = Outcome::Completed { reason: RunReason::Output, output: output.clone(), progress };
-            Ok(Some(report(ctx, &run, outcome)))
-        })
-        .await?;
-    engine::ended(Some(written.status));
-    answer(ctx, held, claim_next).await
+    loop {
+        let run = &held.run;
+        let mut progress = used(ctx, run, usage.as_ref()).await?;
+        if let Some(call) = handed_back(ctx, run, Ok(&output)).await? {
+            progress = after(call, progress);
+        } else if progress.steps.is_empty()
+            && let Some((step, event)) = usage::flat_charge(ctx, run).await?
+        {
+            progress.steps.push(step);
+            progress.events.push(event);
+        }
+        let outcome = Outcome::Completed { reason: RunReason::Output, output: output.clone(), progress };
+        let report = report(ctx, run, outcome);
+        if let Some(written) = held.commit(ctx, report).await? {
+            engine::ended(Some(written.status));
+            return answer(ctx, held, claim_next).await;
+        }
+    }
 }
 
 /// Ends the attempt with a failure: the run's policy says whether there is another.
@@ -171,26 +172,26 @@ pub async fn fail(ctx: &Ctx, id: Uuid, attempt: i32, body: FailAttempt) -> Resul
         let same = ended(ctx, &held.token).await?.is_some_and(|end| end.data.get("error") == Some(&told));
         return if same { answer(ctx, held, claim_next).await } else { Err(lost(held.call)) };
     }
-    let written = held
-        .write(ctx, async |run| {
-            let mut progress = used(ctx, &run, usage.as_ref()).await?;
-            if let Some(call) = handed_back(ctx, &run, Err((&error.kind, &error.message))).await? {
-                progress = after(call, progress);
-            }
-            // Whoever fails because of a cancel agrees with it.
-            let outcome = match run.cancel_requested_at {
-                Some(_) => Outcome::Cancelled { progress },
-                None => Outcome::Failed { error: run_error(&error), progress },
-            };
-            let mut report = report(ctx, &run, outcome);
-            if let Some(change) = &mut report.change {
-                change.event_data["error"] = json!({ "code": error.kind, "message": error.message });
-            }
-            Ok(Some(report))
-        })
-        .await?;
-    engine::ended(Some(written.status));
-    answer(ctx, held, claim_next).await
+    loop {
+        let run = &held.run;
+        let mut progress = used(ctx, run, usage.as_ref()).await?;
+        if let Some(call) = handed_back(ctx, run, Err((&error.kind, &error.message))).await? {
+            progress = after(call, progress);
+        }
+        // Whoever fails because of a cancel agrees with it.
+        let outcome = match run.cancel_requested_at {
+            Some(_) => Outcome::Cancelled { progress },
+            None => Outcome::Failed { error: run_error(&error), progress },
+        };
+        let mut report = report(ctx, run, outcome);
+        if let Some(change) = &mut report.change {
+            change.event_data["error"] = json!({ "code": error.kind, "message": error.message });
+        }
+        if let Some(written) = held.commit(ctx, report).await? {
+            engine::ended(Some(written.status));
+            return answer(ctx, held, claim_next).await;
+        }
+    }
 }
 
 /// Gives the run back to the queue. It consumes no attempt; where a cancel was asked for it agrees.
@@ -207,14 +208,14 @@ pub async fn release(ctx: &Ctx, id: Uuid, attempt: i32, body: ReleaseAttempt) ->
         let same = ended(ctx, &held.token).await?.is_some_and(|end| is_end(&end));
         return if same { answer(ctx, held, false).await } else { Err(lost(held.call)) };
     }
-    let written = held
-        .write(ctx, async |run| {
-            let outcome = Outcome::Released { progress: not_made(ctx, &run, "released").await? };
-            Ok(Some(report(ctx, &run, outcome)))
-        })
-        .await?;
-    engine::ended(Some(written.status));
-    answer(ctx, held, false).await
+    loop {
+        let outcome = Outcome::Released { progress: not_made(ctx, &held.run, "released").await? };
+        let report = report(ctx, &held.run, outcome);
+        if let Some(written) = held.commit(ctx, report).await? {
+            engine::ended(Some(written.status));
+            return answer(ctx, held, false).await;
+        }
+    }
 }
 
 fn run_error(error: &FailAttemptError) -> RunError {
@@ -245,7 +246,8 @@ pub(super) fn report(ctx: &Ctx, run: &task_run::Model, outcome: Outcome) -> Repo
 /// How the attempt of this lease ended, if its own worker ended it.
 pub(super) async fn ended(ctx: &Ctx, token: &LeaseToken) -> Result<Option<run_event::Model>> {
     use run_event::{Column, Entity};
-    let kinds = ["run.completed", "run.failed", "run.retrying", "run.cancelled", "run.waiting", "run.released"];
+    let kinds =
+        ["run.completed", "run.failed", "run.retrying", "run.cancelled", "run.waiting", "run.released"];
     let db = ctx.db();
     let ends = db.find::<Entity>().filter(Column::RunId.eq(token.run)).filter(Column::Kind.is_in(kinds));
     let ends = ends.order_by(Column::Seq, Order::Desc).limit(MOST_ENDS).all().await?;
@@ -278,13 +280,15 @@ async fn check_output(ctx: &Ctx, held: &mut Held, output: &Value) -> Result<()> 
     };
     let Some(schema) = schema else { return Ok(()) };
     let Err(errors) = ctx.core.schemas.get(&schema).await?.check(output, "/output") else { return Ok(()) };
-    let told: Vec<_> = errors.iter().map(|error| json!({ "pointer": error.pointer, "message": error.message })).collect();
-    held.write(ctx, async |_| {
-        let event = Event { kind: "output.refused", data: json!({ "errors": told }) };
-        Ok(Some(Report { progress: Progress { events: vec![event], ..Progress::default() }, ..Report::default() }))
-    })
-    .await?;
-    Err(Error::Invalid { errors })
+    let told: Vec<_> =
+        errors.iter().map(|error| json!({ "pointer": error.pointer, "message": error.message })).collect();
+    let events = vec![Event { kind: "output.refused", data: json!({ "errors": told }) }];
+    loop {
+        let progress = Progress { events: events.clone(), ..Progress::default() };
+        if held.commit(ctx, Report { progress, ..Report::default() }).await?.is_some() {
+            return Err(Error::Invalid { errors });
+        }
+    }
 }
 
 /// What was used, as the run's next step.
@@ -316,7 +320,8 @@ pub(super) async fn not_made(ctx: &Ctx, run: &task_run::Model, code: &str) -> Re
     if run.step_count == 0 {
         return Ok(Progress::default());
     }
-    let closed = handed_back(ctx, run, Err((code, "The worker gave the attempt up before it made the call."))).await?;
+    let closed =
+        handed_back(ctx, run, Err((code, "The worker gave the attempt up before it made the call."))).await?;
     let is_intent = |progress: &Progress| progress.steps.iter().all(|step| step.number <= run.step_count);
     let mut progress = closed.filter(is_intent).unwrap_or_default();
     progress.steps.iter_mut().for_each(|step| step.cost = Nanos::ZERO);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationErrors};
 
 use super::usage::{self, ReportedUsage};
-use super::{Held, Report};
+use super::{Held, Report, lost};
 use crate::ctx::Ctx;
 use crate::engine::{Event, Progress, Step};
 use crate::error::{Error, FieldError, Result};
@@ -35,7 +35,7 @@ pub struct AddAttemptEvents {
     pub events: Vec<AttemptEvent>,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AttemptEvent {
     /// Counts up in the attempt. One that is not above the last that was taken in is passed over.
@@ -161,21 +161,25 @@ pub async fn add_events(
     check_order(&events)?;
     let mut held = Held::load(ctx, id, attempt, &lease_token, "events").await?;
     let last = events.iter().map(|event| event.client_seq).max().unwrap_or(0);
-    let written = held
-        .write(ctx, async |run| {
-            let new: Vec<_> =
-                events.iter().enumerate().filter(|(_, event)| event.client_seq > run.client_seq).collect();
-            if new.is_empty() {
-                return Ok(None);
+    let reason = loop {
+        let run = &held.run;
+        let new = events.iter().enumerate().filter(|(_, event)| event.client_seq > run.client_seq);
+        let mut progress = Progress::default();
+        for (index, event) in new {
+            add(ctx, run, &mut progress, index, event).await?;
+        }
+        if progress.events.is_empty() {
+            if !held.is_live(ctx.core.clock.now()) {
+                return Err(lost(held.call));
             }
-            let mut progress = Progress::default();
-            for (index, event) in new {
-                add(ctx, &run, &mut progress, index, event).await?;
-            }
-            Ok(Some(Report { progress, client_seq: Some(last), ..Report::default() }))
-        })
-        .await?;
-    let state = match written.reason {
+            break held.run.reason;
+        }
+        let report = Report { progress, client_seq: Some(last), ..Report::default() };
+        if let Some(written) = held.commit(ctx, report).await? {
+            break written.reason;
+        }
+    };
+    let state = match reason {
         RunReason::CancelRequested => AttemptState::Cancel,
         _ => AttemptState::Ok,
     };
@@ -281,8 +285,9 @@ fn outcome(response: Option<Value>, error: Option<ErrorData>) -> (StepStatus, Op
 
 /// An event's data as its type has it.
 fn read<T: DeserializeOwned + Validate>(data: Value, pointer: &str) -> Result<T> {
-    let read: T = serde_json::from_value(data)
-        .map_err(|error| Error::invalid(pointer, "type", error.to_string().chars().take(300).collect::<String>()))?;
+    let read: T = serde_json::from_value(data).map_err(|error| {
+        Error::invalid(pointer, "type", error.to_string().chars().take(300).collect::<String>())
+    })?;
     match read.validate() {
         Ok(()) => Ok(read),
         Err(errors) => Err(Error::Invalid { errors: vec![broken(pointer, &errors)] }),

@@ -29,11 +29,13 @@ use crate::error::{Error, Result};
 pub use ends::{
     AttemptEnded, CompleteAttempt, FailAttempt, FailAttemptError, ReleaseAttempt, complete, fail, release,
 };
-pub use events::{AddAttemptEvents, AttemptEvent, AttemptEventType, AttemptState, AttemptStateView, add_events};
+pub use events::{
+    AddAttemptEvents, AttemptEvent, AttemptEventType, AttemptState, AttemptStateView, add_events,
+};
 pub use suspend::{AttemptWait, AttemptWaitKind, SuspendAttempt, suspend};
 pub use usage::ReportedUsage;
 
-/// Writes that another call of the same attempt came before are made anew so often.
+/// So often is a write made anew that another call of the attempt came before.
 const TRIES: usize = 8;
 /// What waits for a database that does not commit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ struct Held {
     run: task_run::Model,
     token: LeaseToken,
     call: &'static str,
+    /// Writes that another call came before.
+    tries: usize,
 }
 
 /// What one call writes.
@@ -61,7 +65,7 @@ impl Held {
         let run = task_runs::load(ctx, run).await?;
         let token = LeaseToken::open(&ctx.core, ctx.tenant, run.id, token)?;
         match token.filter(|token| token.attempt == attempt) {
-            Some(token) => Ok(Self { run, token, call }),
+            Some(token) => Ok(Self { run, token, call, tries: 0 }),
             None => Err(lost(call)),
         }
     }
@@ -70,41 +74,40 @@ impl Held {
         holds(&self.run, &self.token, now)
     }
 
-    /// Writes what `report` makes of the run as it is; of the run as it then is where another call of the
-    /// attempt came between.
-    async fn write(
-        &mut self,
-        ctx: &Ctx,
-        report: impl AsyncFn(task_run::Model) -> Result<Option<Report>>,
-    ) -> Result<Written> {
-        for _ in 0..TRIES {
-            if !self.is_live(ctx.core.clock.now()) {
-                return Err(lost(self.call));
-            }
-            let Some(report) = report(self.run.clone()).await? else {
-                return Ok(Written { status: self.run.status, reason: self.run.reason });
-            };
-            let Report { progress, change, questions, client_seq } = report;
-            let write = HeldWrite {
-                tenant: ctx.tenant,
-                run: self.run.id,
-                attempt: self.token.attempt,
-                fence: self.token.fence,
-                progress,
-                change,
-                seen: Seen { event_seq: Some(self.run.event_seq), client_seq },
-            };
-            if let Ok(written) = ctx.core.engine.committer().write(write, questions).await {
-                return Ok(written);
-            }
-            let now = task_runs::load(ctx, self.run.id).await?;
-            let is_same = now.event_seq == self.run.event_seq;
-            self.run = now;
-            if is_same && self.is_live(ctx.core.clock.now()) {
-                return Err(Error::Unavailable { code: "database_busy", retry_after: RETRY_AFTER });
-            }
+    /// Writes what was made of the run as it was read. `None` where another call of the attempt came between:
+    /// then it is read anew, and the report has to be made anew.
+    async fn commit(&mut self, ctx: &Ctx, report: Report) -> Result<Option<Written>> {
+        if !self.is_live(ctx.core.clock.now()) {
+            return Err(lost(self.call));
         }
-        Err(Error::conflict("concurrent_update", "Other calls of this attempt came first, again and again."))
+        let Report { progress, change, questions, client_seq } = report;
+        let write = HeldWrite {
+            tenant: ctx.tenant,
+            run: self.run.id,
+            attempt: self.token.attempt,
+            fence: self.token.fence,
+            progress,
+            change,
+            seen: Seen { event_seq: Some(self.run.event_seq), client_seq },
+        };
+        if let Ok(written) = ctx.core.engine.committer().write(write, questions).await {
+            return Ok(Some(written));
+        }
+        let now = task_runs::load(ctx, self.run.id).await?;
+        let is_same = now.event_seq == self.run.event_seq;
+        self.run = now;
+        self.tries += 1;
+        if !self.is_live(ctx.core.clock.now()) {
+            return Err(lost(self.call));
+        }
+        if is_same {
+            return Err(Error::Unavailable { code: "database_busy", retry_after: RETRY_AFTER });
+        }
+        if self.tries >= TRIES {
+            let message = "Other calls of this attempt came first, again and again.";
+            return Err(Error::conflict("concurrent_update", message));
+        }
+        Ok(None)
     }
 }
 
@@ -119,10 +122,14 @@ pub(super) fn holds(run: &task_run::Model, token: &LeaseToken, now: DateTime<Utc
 /// The answer to who no longer holds the lease; counted, because each is a write that fencing kept out.
 fn lost(call: &'static str) -> Error {
     metrics::counter!("worker_stale_calls_total", "call" => call).increment(1);
-    Error::conflict("lease_lost", "The lease on this attempt is over: nothing was written. Stop working on it.")
+    Error::conflict(
+        "lease_lost",
+        "The lease on this attempt is over: nothing was written. Stop working on it.",
+    )
 }
 
 /// What a worker shows for a claimed run.
 pub(super) fn token(core: &Core, run: &task_run::Model, worker: Uuid) -> Result<String> {
-    LeaseToken { tenant: run.tenant_id, run: run.id, worker, attempt: run.attempt, fence: run.fence }.seal(core)
+    LeaseToken { tenant: run.tenant_id, run: run.id, worker, attempt: run.attempt, fence: run.fence }
+        .seal(core)
 }

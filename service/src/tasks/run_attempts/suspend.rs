@@ -83,9 +83,13 @@ pub async fn suspend(ctx: &Ctx, id: Uuid, attempt: i32, body: SuspendAttempt) ->
         let same = ended(ctx, &held.token).await?.is_some_and(|end| is_end(&end));
         return if same { answer(ctx, held, false).await } else { Err(lost(held.call)) };
     }
-    let written = held.write(ctx, async |run| waiting(ctx, &run, &wait).await.map(Some)).await?;
-    engine::ended(Some(written.status));
-    answer(ctx, held, false).await
+    loop {
+        let report = waiting(ctx, &held.run, &wait).await?;
+        if let Some(written) = held.commit(ctx, report).await? {
+            engine::ended(Some(written.status));
+            return answer(ctx, held, false).await;
+        }
+    }
 }
 
 fn check(wait: &AttemptWait) -> Result<()> {
@@ -127,7 +131,11 @@ async fn waiting(ctx: &Ctx, run: &task_run::Model, wait: &AttemptWait) -> Result
                 on_expire: wait.on_expire.unwrap_or(OnExpire::Reject),
                 expires_in: Duration::from_secs(u64::from(wait.expires_in_seconds.unwrap_or(DAY))),
             };
-            report(ctx, run, Outcome::Asked { reason: RunReason::Approval, questions: vec![question], progress })
+            report(
+                ctx,
+                run,
+                Outcome::Asked { reason: RunReason::Approval, questions: vec![question], progress },
+            )
         }
     })
 }

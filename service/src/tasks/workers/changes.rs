@@ -4,8 +4,8 @@ use entity::tasks::worker::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ColumnTrait as _, Set};
 use uuid::Uuid;
 
-use super::views::{PauseWorker, RegisterWorker, WorkerView};
 use super::Workers;
+use super::views::{PauseWorker, RegisterWorker, WorkerView};
 use crate::crud::{self, Expected, Once, Resource as _, document, metadata};
 use crate::ctx::Ctx;
 use crate::db::{Violation, on_violation};
@@ -82,8 +82,13 @@ pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseWorker) -> Result<WorkerView>
     let PauseWorker { reason } = body;
     let at = Some(ctx.core.clock.now());
     let paused = |row: &Model| row.paused_at.is_none();
-    change(ctx, id, paused, ActiveModel { paused_at: Set(at), paused_reason: Set(reason), ..ActiveModel::default() })
-        .await
+    change(
+        ctx,
+        id,
+        paused,
+        ActiveModel { paused_at: Set(at), paused_reason: Set(reason), ..ActiveModel::default() },
+    )
+    .await
 }
 
 pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
@@ -94,11 +99,23 @@ pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
 /// No new runs; told to the worker at its next heartbeat, which ends when it holds none any more.
 pub async fn drain(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
     let at = Some(ctx.core.clock.now());
-    change(ctx, id, |row| row.drained_at.is_none(), ActiveModel { drained_at: Set(at), ..ActiveModel::default() }).await
+    change(
+        ctx,
+        id,
+        |row| row.drained_at.is_none(),
+        ActiveModel { drained_at: Set(at), ..ActiveModel::default() },
+    )
+    .await
 }
 
 pub async fn undrain(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
-    change(ctx, id, |row| row.drained_at.is_some(), ActiveModel { drained_at: Set(None), ..ActiveModel::default() }).await
+    change(
+        ctx,
+        id,
+        |row| row.drained_at.is_some(),
+        ActiveModel { drained_at: Set(None), ..ActiveModel::default() },
+    )
+    .await
 }
 
 /// Asking for what is so already changes nothing.
@@ -118,7 +135,9 @@ async fn change(
         false => row,
         true => {
             let written = crud::write::<Workers>(ctx, &tx, id, row.revision, changes).await?;
-            written.ok_or_else(|| Error::conflict("concurrent_update", "The worker is being changed by others: try again."))?
+            written.ok_or_else(|| {
+                Error::conflict("concurrent_update", "The worker is being changed by others: try again.")
+            })?
         }
     };
     let view = WorkerView::of(row, &ctx.core);

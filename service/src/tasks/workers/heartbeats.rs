@@ -31,7 +31,7 @@ pub struct Beat {
     pub draining: Option<bool>,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BeatLease {
     pub run_id: Uuid,
@@ -154,7 +154,10 @@ async fn tell(
             run: token.run,
             attempt: token.attempt,
             fence: token.fence,
-            progress: Progress { events: vec![Event { kind: "attempt.progress", data }], ..Progress::default() },
+            progress: Progress {
+                events: vec![Event { kind: "attempt.progress", data }],
+                ..Progress::default()
+            },
             change: None,
             seen: Seen::default(),
         })

@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::task_run::{RunReason, RunStatus};
 use entity::tasks::worker::{Column, Entity, Model};
 use sea_orm::{ColumnTrait as _, Condition};
-use uuid::Uuid;
 
 use super::views::WorkerStatus;
 use crate::ctx::Ctx;
@@ -75,7 +74,8 @@ pub async fn shown_reasons(ctx: &Ctx, runs: &mut [TaskRunView]) -> Result<()> {
     if !runs.iter().any(waits) {
         return Ok(());
     }
-    let offered = capabilities_alive(&ctx.core.db.tenant(ctx.tenant), now, ctx.core.engine.settings()).await?;
+    let offered =
+        capabilities_alive(&ctx.core.db.tenant(ctx.tenant), now, ctx.core.engine.settings()).await?;
     for run in runs.iter_mut().filter(|run| waits(run)) {
         if run.capability.as_ref().is_some_and(|capability| !offered.contains_key(capability)) {
             run.reason = RunReason::NoWorker;

@@ -18,7 +18,7 @@ use entity::governance::idempotency_record;
 use entity::tasks::worker::{Column, Entity, Model};
 
 pub use changes::{delete, drain, pause, register, resume, undrain};
-pub use claims::{Claims, ClaimWork, ClaimedAgent, ClaimedRun, ClaimedTool, claim, claim_next};
+pub use claims::{ClaimWork, ClaimedAgent, ClaimedRun, ClaimedTool, Claims, claim, claim_next};
 pub use heartbeats::{Beat, BeatLease, BeatLeaseState, BeatView, LeaseState, WorkerCommand, beat};
 pub use liveness::{capabilities_alive, shown_reasons};
 pub use views::{PauseWorker, RegisterWorker, WorkerFilter, WorkerPage, WorkerStatus, WorkerView};
@@ -61,7 +61,8 @@ pub(super) async fn keep<V: Serialize + Sync>(ctx: &Ctx, answer: &V) -> Result<(
     let Some(key) = &ctx.idempotency else { return Ok(()) };
     let record = crud::record(ctx, key, answer)?;
     let tx = ctx.db().begin().await?;
-    let taken = Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.");
+    let taken =
+        Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.");
     tx.insert::<idempotency_record::Entity>(record).await.map_err(on_violation(Violation::Unique, taken))?;
     tx.commit(Recorded::bookkeeping()).await
 }

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use entity::tasks::worker::Model;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::openapi::Type;
 use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder};
 use utoipa::{IntoParams, ToSchema};

@@ -72,7 +72,8 @@ async fn shell() {
 #[test]
 fn they_are_short() {
     for (example, most) in [("worker.py", 60), ("worker.sh", 60)] {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example));
+        let text =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example));
         let lines = text.unwrap().lines().count();
         assert!(lines <= most, "{example} has {lines} lines");
     }

@@ -13,7 +13,8 @@ const MINUTE: Duration = Duration::from_secs(61);
 /// Every call that writes, each of a kind of its own.
 fn writes() -> Vec<(&'static str, Value)> {
     let usage = json!({ "model": "gpt-4o-mini", "input": 1_000, "output": 1_000, "cost": "1" });
-    let event = |kind: &str, data: Value| json!({ "events": [{ "clientSeq": 1, "type": kind, "data": data }] });
+    let event =
+        |kind: &str, data: Value| json!({ "events": [{ "clientSeq": 1, "type": kind, "data": data }] });
     vec![
         ("events", event("LOG", json!({ "message": "stale" }))),
         ("events", event("PROGRESS", json!({ "percent": 1 }))),
@@ -24,7 +25,10 @@ fn writes() -> Vec<(&'static str, Value)> {
         ("complete", json!({ "output": "stale" })),
         ("complete", json!({ "output": "stale", "usage": usage })),
         ("fail", json!({ "error": { "type": "stale", "message": "stale" } })),
-        ("fail", json!({ "error": { "type": "stale", "message": "stale", "retryable": false }, "usage": usage })),
+        (
+            "fail",
+            json!({ "error": { "type": "stale", "message": "stale", "retryable": false }, "usage": usage }),
+        ),
         ("suspend", json!({ "wait": { "kind": "TIMER", "seconds": 60 } })),
         ("release", json!({})),
     ]
