@@ -4,7 +4,6 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{create, key, kinds, run_of, steps};
-use crate::support::App;
 use crate::support::workers::Worker;
 
 fn cost(value: &Value) -> f64 {

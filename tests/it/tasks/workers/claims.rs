@@ -8,8 +8,8 @@ use serde_json::json;
 use service::db::Reason;
 
 use super::{create, key, run_of};
+use crate::support::eventually;
 use crate::support::workers::{Lease, Worker};
-use crate::support::{App, eventually};
 
 on_both! {
     async fn a_function_runs_where_a_worker_offers_it(app: App) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{create, key, kinds, run_of};
+use crate::support::eventually;
 use crate::support::workers::Worker;
-use crate::support::{App, eventually};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)

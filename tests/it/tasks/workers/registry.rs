@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{create, key, run_of};
-use crate::support::App;
 use crate::support::workers::Worker;
 
 on_both! {
