@@ -59,6 +59,8 @@ pub enum FireReason {
     TargetGone,
     /// The input does not fit the definition, or its template gave nothing.
     InputInvalid,
+    /// The definition's concurrency key, or a dedupe key, refused it.
+    KeyTaken,
     QuotaExceeded,
     QueueFull,
     /// The schedule was deleted while it waited.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::schedule_fire::{self, FireKind, FireStatus};
+use entity::tasks::schedule_fire::{self, FireKind, FireReason, FireStatus};
 use entity::tasks::scheduled_task::{
     Column, Entity, Model, Overlap, PauseReason, ScheduleStatus, ScheduleType,
 };
@@ -173,7 +173,16 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     }
     let created = launch.create(&tx).await?;
     if fire.run_id.is_some_and(|run| !created.contains_key(&run)) {
-        return Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be started."));
+        super::fire::not_created(&tx, std::slice::from_mut(&mut fire), |_| false).await?;
+        return Err(match fire.reason {
+            Some(FireReason::KeyTaken) => {
+                Error::conflict(
+                    "concurrency_limit",
+                    "As many runs with the definition's concurrency key are live as may be.",
+                )
+            }
+            _ => Error::denied("tenant_suspended", "The tenant is not active: no run can be started."),
+        });
     }
     records::insert(&tx, std::slice::from_ref(&fire)).await?;
     let view = ScheduleFireView::from(fire);

@@ -208,7 +208,7 @@ async fn commit(core: &Core, mut launch: Launch, tasks: Vec<Task>, now: DateTime
         moved.push(task.moved);
         fires.extend(task.fires);
     }
-    not_created(&mut fires, |run| created.contains_key(&run));
+    not_created(&tx, &mut fires, |run| created.contains_key(&run)).await?;
     records::insert(&tx, &fires).await?;
     records::advance(&tx, &moved).await?;
     tx.commit().await?;
@@ -224,13 +224,29 @@ async fn commit(core: &Core, mut launch: Launch, tasks: Vec<Task>, now: DateTime
     Ok(())
 }
 
-/// A run that was admitted and not created is one of a tenant that is not active.
-pub(super) fn not_created(fires: &mut [schedule_fire::Model], is_created: impl Fn(Uuid) -> bool) {
+/// A run that was admitted and not created is one of a tenant that is not active, or a key refused it.
+pub(super) async fn not_created(
+    tx: &SystemTx,
+    fires: &mut [schedule_fire::Model],
+    is_created: impl Fn(Uuid) -> bool + Send + Sync,
+) -> Result<()> {
+    let mut active = HashMap::new();
     for fire in fires {
-        if fire.run_id.is_some_and(|run| !is_created(run)) {
-            fire.skip(FireReason::TenantSuspended, None);
+        if fire.run_id.is_none_or(&is_created) {
+            continue;
         }
+        let is_active = match active.get(&fire.tenant_id) {
+            Some(known) => *known,
+            None => {
+                let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
+                let found = !tx.query(sql, vec![fire.tenant_id.into()]).await?.is_empty();
+                active.insert(fire.tenant_id, found);
+                found
+            }
+        };
+        fire.skip(if is_active { FireReason::KeyTaken } else { FireReason::TenantSuspended }, None);
     }
+    Ok(())
 }
 
 fn label(fire: &schedule_fire::Model) -> &'static str {

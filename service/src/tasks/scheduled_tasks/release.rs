@@ -138,7 +138,7 @@ async fn commit(
     let wanted: HashSet<Uuid> = fires.iter().filter_map(|fire| fire.run_id).collect();
     launch.retain(|run| wanted.contains(&run));
     let created = launch.create(&tx).await?;
-    not_created(&mut fires, |run| created.contains_key(&run));
+    not_created(&tx, &mut fires, |run| created.contains_key(&run)).await?;
     records::decide(&tx, &fires).await?;
     tx.commit().await?;
     launch.committed(core, &created);
