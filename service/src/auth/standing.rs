@@ -9,7 +9,7 @@ use super::permissions::{Needs, PermissionRow};
 use crate::error::{Error, Result};
 
 /// Beside all that read and delete: they end, narrow or answer something, or are a person's right.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
     "archive_workspace",
     "cancel_task_run",
     "close_current_tenant",
@@ -17,6 +17,7 @@ const OPEN: [&str; 10] = [
     "decide_approval",
     "export_privacy_request",
     "pause_agent",
+    "pause_scheduled_task",
     "release_emergency_stop",
     "reopen_current_tenant",
     "start_emergency_stop",

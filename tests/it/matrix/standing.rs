@@ -11,7 +11,7 @@ use super::world::World;
 use crate::support::Client;
 
 /// What changes something and is done all the same.
-const DONE: [&str; 22] = [
+const DONE: [&str; 24] = [
     "archive_workspace",
     "cancel_task_run",
     "close_current_tenant",
@@ -23,6 +23,7 @@ const DONE: [&str; 22] = [
     "delete_integration",
     "delete_membership",
     "delete_model_price",
+    "delete_scheduled_task",
     "delete_task_definition",
     "delete_team_invite",
     "delete_team_member",
@@ -31,6 +32,7 @@ const DONE: [&str; 22] = [
     "delete_workspace",
     "export_privacy_request",
     "pause_agent",
+    "pause_scheduled_task",
     "release_emergency_stop",
     "reopen_current_tenant",
     "start_emergency_stop",
