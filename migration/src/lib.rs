@@ -30,6 +30,8 @@ mod m20261127_000020_schedules;
 mod m20261127_000040_run_keys;
 mod m20261127_000041_suspects;
 mod m20261127_000042_bulk_actions;
+mod m20261127_000020_schedules;
+mod m20261127_000021_batches;
 mod m20261127_000050_run_waits;
 mod m20261127_000051_events;
 mod m20261127_000052_inbound_hooks;
@@ -72,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000041_suspects::Migration),
             Box::new(m20261127_000042_bulk_actions::Migration),
             Box::new(m20261127_000020_schedules::Migration),
+            Box::new(m20261127_000021_batches::Migration),
             Box::new(m20261127_000050_run_waits::Migration),
             Box::new(m20261127_000051_events::Migration),
             Box::new(m20261127_000052_inbound_hooks::Migration),

@@ -21,6 +21,7 @@ const NOT_SEARCHED: &[&str] = &[
     "list_privacy_requests",
     "list_schedule_fires",
     "list_task_runs",
+    "list_task_targets",
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
@@ -42,6 +43,7 @@ const NOT_LABELLED: &[&str] = &[
     "list_notifications",
     "list_privacy_requests",
     "list_schedule_fires",
+    "list_task_targets",
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
@@ -57,6 +59,7 @@ const NOT_UPDATED: &[&str] = &[
     "list_notifications",
     "list_schedule_fires",
     "list_task_runs",
+    "list_task_targets",
     "list_team_activity_logs",
 ];
 

@@ -44,6 +44,12 @@ const WITHIN: &[&str] = &[
     "fire",
     "scheduled-run",
     "placed-schedule",
+    "batch",
+    "ready-batch",
+    "started-batch",
+    "paused-batch",
+    "failed-batch",
+    "placed-batch",
 ];
 /// The workspace itself and its team: administrators see them.
 const FRAME: [&str; 3] = ["workspace", "archived", "team-member"];

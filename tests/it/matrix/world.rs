@@ -64,6 +64,11 @@ pub const KINDS: &[&str] = &[
     "paused-schedule",
     "fire",
     "scheduled-run",
+    "batch",
+    "ready-batch",
+    "started-batch",
+    "paused-batch",
+    "failed-batch",
     "link-token",
     "questioning",
     "question",
@@ -79,6 +84,7 @@ pub const KINDS: &[&str] = &[
     "placed-definition",
     "placed-run",
     "placed-schedule",
+    "placed-batch",
     "placed-key",
     "user",
     "person",
@@ -131,6 +137,7 @@ impl<'a> World<'a> {
             "definition",
             "schedule",
             "fire",
+            "batch",
             "approval",
             "bulk",
             "privacy",
@@ -335,6 +342,7 @@ impl<'a> World<'a> {
             "bulk" => self.bulk(json!({ "parentRunId": self.kept("run").await }), true).await,
             "worked-bulk" => self.worked_bulk().await,
             "schedule" | "paused-schedule" => self.schedule(kind, &name).await,
+            "batch" | "ready-batch" | "started-batch" | "paused-batch" | "failed-batch" => self.batch(kind, &name).await,
             "fire" | "scheduled-run" => {
                 let path = format!("/v1/scheduled-tasks/{}/trigger", self.kept("schedule").await);
                 let fire = self.post(&path, json!({ "overlap": "ALLOW" })).await;
@@ -454,6 +462,10 @@ impl<'a> World<'a> {
                 let agent = self.create("/v1/agents", agent).await;
                 ("/v1/task-definitions", json!({ "name": name, "type": "AUTOMATION", "agentId": agent }))
             }
+            "batch" => {
+                let definition = Box::pin(self.kept("placed-definition")).await;
+                return self.create("/v1/batch-tasks", json!({ "name": name, "definitionId": definition })).await;
+            }
             "schedule" => {
                 let definition = Box::pin(self.kept("placed-definition")).await;
                 let recurrence = json!({ "cron": "0 0 1 1 *" });
@@ -494,6 +506,39 @@ impl<'a> World<'a> {
         let mut body = json!({ "name": name, "type": "AUTOMATION" });
         body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
         self.create("/v1/task-definitions", self.placed(body, self.within)).await
+    }
+
+    /// But for the plain one, over an agent that is paused: nothing of it goes on while a test looks.
+    async fn batch(&self, kind: &str, name: &str) -> String {
+        let definition = match kind {
+            "batch" => self.kept("definition").await,
+            _ => self.definition(name, json!({ "agentId": self.kept("paused").await })).await,
+        };
+        let body = json!({ "name": name, "definitionId": definition, "pacing": { "maxInFlight": 1 } });
+        let id = self.create("/v1/batch-tasks", body).await;
+        let path = format!("/v1/batch-tasks/{id}");
+        let targets: Vec<Value> =
+            (0..2).map(|n| json!({ "targetKey": format!("t{n}"), "input": { "a": n } })).collect();
+        self.post(&format!("{path}/targets"), json!({ "targets": targets })).await;
+        let schema = async |schema: Value| {
+            let body = json!({ "config": { "inputSchema": schema } });
+            self.owner.patch(&format!("/v1/task-definitions/{definition}"), body).await.expect(200);
+        };
+        if kind == "failed-batch" {
+            schema(json!({ "type": "string" })).await;
+        }
+        if !matches!(kind, "batch" | "ready-batch") {
+            self.post(&format!("{path}/start"), json!({})).await;
+        }
+        if kind == "paused-batch" {
+            self.post(&format!("{path}/pause"), json!({})).await;
+        }
+        if kind == "failed-batch" {
+            let failed = async || self.owner.get(&path).await.expect(200)["status"] == "COMPLETED_WITH_ERRORS";
+            eventually("the targets fail", failed).await;
+            schema(Value::Null).await;
+        }
+        id
     }
 
     async fn schedule(&self, kind: &str, name: &str) -> String {

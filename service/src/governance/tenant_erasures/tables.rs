@@ -32,6 +32,8 @@ pub const ERASED: &[Erased] = &[
     of("run_step"),
     Erased { cut: &["parent_run_id", "root_run_id", "replay_of"], ..of("task_run") },
     of("run_usage"),
+    of("task_target"),
+    of("batch_task"),
     of("schedule_fire"),
     of("scheduled_task"),
     of("task_definition"),
