@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::batch_task::{BatchReason, BatchStatus, Model};
-use entity::tasks::task_run;
+use entity::tasks::task_run::{self, RunStatus};
 use entity::tasks::task_target::{self, TargetStatus};
 use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::{Value, json};
@@ -61,12 +61,17 @@ pub async fn page(core: &Core, row: &Model, now: DateTime<Utc>) -> Result<()> {
     let mut again = Vec::new();
     for target in &mut page.sent {
         let Some(run) = target.run_id else { continue };
-        let is_there = if page.retried.contains(&run) {
-            let retried = transitions::retry(&tx, row.tenant_id, run, &by, now).await?.is_some();
-            again.extend(retried.then_some(run));
-            retried
-        } else {
-            created.contains_key(&run)
+        let is_there = match page.former.get(&run) {
+            None => created.contains_key(&run),
+            Some(Former::Adopted) => true,
+            Some(Former::Retried) => {
+                let retried = transitions::retry(&tx, row.tenant_id, run, &by, now).await?.is_some();
+                if retried {
+                    transitions::reopen_questions(&tx, row.tenant_id, run, now).await?;
+                    again.push(run);
+                }
+                retried
+            }
         };
         if is_there {
             (target.status, target.sent_at, target.failed_at) = (TargetStatus::Running, Some(now), None);
@@ -98,7 +103,7 @@ pub async fn page(core: &Core, row: &Model, now: DateTime<Utc>) -> Result<()> {
     tx.commit().await?;
     page.launch.committed(core, &created);
     for run in again {
-        core.engine.announce(run, task_run::RunStatus::Pending);
+        core.engine.announce(run, RunStatus::Pending);
     }
     Ok(())
 }
@@ -109,10 +114,18 @@ struct Admitted {
     /// Who retries: the batch.
     by: String,
     sent: Vec<task_target::Model>,
-    /// Runs that are tried again, with what they finished.
-    retried: HashSet<Uuid>,
+    /// Runs of targets that are sent again.
+    former: HashMap<Uuid, Former>,
     refused: Vec<task_target::Model>,
     obstacle: Option<Obstacle>,
+}
+
+/// What is done with the run that a target had.
+enum Former {
+    /// It is tried again, with what it finished.
+    Retried,
+    /// Somebody has retried it already: how it ends is noted.
+    Adopted,
 }
 
 async fn admit(
@@ -128,14 +141,15 @@ async fn admit(
         launch: Launch::default(),
         by: ctx.actor.to_string(),
         sent: Vec::with_capacity(targets.len()),
-        retried: HashSet::new(),
+        former: HashMap::new(),
         refused: Vec::new(),
         obstacle: None,
     };
     for mut target in targets {
         let run = target.run_id.and_then(|run| former.get(&run));
         if let Some(run) = run.filter(|run| !transitions::is_decided(run)) {
-            page.retried.insert(run.id);
+            let has_failed = matches!(run.status, RunStatus::Failed | RunStatus::Cancelled);
+            page.former.insert(run.id, if has_failed { Former::Retried } else { Former::Adopted });
             page.sent.push(target);
             continue;
         }
