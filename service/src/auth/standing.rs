@@ -9,14 +9,16 @@ use super::permissions::{Needs, PermissionRow};
 use crate::error::{Error, Result};
 
 /// Beside all that read and delete: they end, narrow or answer something, or are a person's right.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 13] = [
     "archive_workspace",
+    "cancel_batch_task",
     "cancel_task_run",
     "close_current_tenant",
     "create_privacy_request",
     "decide_approval",
     "export_privacy_request",
     "pause_agent",
+    "pause_batch_task",
     "pause_scheduled_task",
     "release_emergency_stop",
     "reopen_current_tenant",

@@ -11,8 +11,9 @@ use super::world::World;
 use crate::support::Client;
 
 /// What changes something and is done all the same.
-const DONE: [&str; 24] = [
+const DONE: [&str; 27] = [
     "archive_workspace",
+    "cancel_batch_task",
     "cancel_task_run",
     "close_current_tenant",
     "create_privacy_request",
@@ -20,6 +21,7 @@ const DONE: [&str; 24] = [
     "delete_agent",
     "delete_agent_tool",
     "delete_api_key",
+    "delete_batch_task",
     "delete_integration",
     "delete_membership",
     "delete_model_price",
@@ -32,6 +34,7 @@ const DONE: [&str; 24] = [
     "delete_workspace",
     "export_privacy_request",
     "pause_agent",
+    "pause_batch_task",
     "pause_scheduled_task",
     "release_emergency_stop",
     "reopen_current_tenant",
