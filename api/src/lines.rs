@@ -30,9 +30,9 @@ where
     W: FnOnce(Ctx) -> F,
     F: Future<Output = Result<S, Error>> + Send + 'static,
     S: Stream<Item = Result<T, Error>> + Send + 'static,
-    T: Serialize + Send,
+    T: Serialize + Send + 'static,
 {
-    let write = |row: &T, chunk: &mut Vec<u8>| {
+    let write = |row: &T, chunk: &mut Vec<u8>| -> Result<(), Error> {
         serde_json::to_writer(&mut *chunk, row).map_err(Error::internal)?;
         chunk.push(b'\n');
         Ok(())
@@ -71,14 +71,14 @@ async fn stream<P, W, F, S, T>(
     open: W,
     content_type: &'static str,
     first: Vec<u8>,
-    write: impl Fn(&T, &mut Vec<u8>) -> Result<(), Error> + Send + 'static,
+    write: impl Fn(&T, &mut Vec<u8>) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Result<HttpResponse, HttpError>
 where
     P: Permission,
     W: FnOnce(Ctx) -> F,
     F: Future<Output = Result<S, Error>> + Send + 'static,
     S: Stream<Item = Result<T, Error>> + Send + 'static,
-    T: Send,
+    T: Send + 'static,
 {
     let (ctx, gate) = can.into_parts();
     let place = gate.streams.take(&ctx)?;
@@ -105,7 +105,7 @@ where
 async fn forward<S, T>(
     rows: S,
     first: Vec<u8>,
-    write: &(impl Fn(&T, &mut Vec<u8>) -> Result<(), Error> + Send),
+    write: &(impl Fn(&T, &mut Vec<u8>) -> Result<(), Error> + Sync),
     sender: &mpsc::Sender<Result<Bytes, Error>>,
 ) -> Result<(), Error>
 where
