@@ -3,6 +3,7 @@
 //! Nothing here can reach the database but through a context that an extractor has checked.
 
 pub mod answer;
+mod approval_page;
 pub mod cli;
 pub mod error;
 pub mod extract;

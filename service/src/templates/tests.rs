@@ -131,7 +131,7 @@ fn long_walks_are_refused_before_they_begin() {
         format!("{{{{ s{} }}}}", " | upper".repeat(50)),
         format!("{{{{ {} }}}}", vec!["(s + t | length)"; 20].join(" + ")),
         format!("{{{{ {} }}}}", vec!["a[::-1] | length"; 20].join(" + ")),
-        format!("{{{{ {} }}}}", vec!["[a, b] == [b, a]"; 10].join(" and ")),
+        format!("{{{{ {} }}}}", ["[a, b] == [b, a]"; 10].join(" and ")),
     ] {
         let error = render(json!(source), input.clone()).unwrap_err();
         assert!(error.contains("too much work"), "{source}: {error}");

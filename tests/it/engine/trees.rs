@@ -189,7 +189,8 @@ impl Grove {
             Way::CancelForced => {
                 self.cancel(child.id).await;
                 let tx = self.stage.db.system(Reason::Engine).begin().await.unwrap();
-                transitions::force_cancels(&tx, now, now).await.unwrap();
+                let late = now + TimeDelta::minutes(1);
+                transitions::force_cancels(&tx, late, late).await.unwrap();
                 tx.commit().await.unwrap();
             }
             Way::LeaseLost => {

@@ -14,10 +14,11 @@ const MANY: &str = "INSERT INTO run_event (tenant_id, run_id, seq, type, data, c
      WITH RECURSIVE c(n) AS (SELECT 10000 UNION ALL SELECT n + 1 FROM c WHERE n < 12500) \
      SELECT e.tenant_id, e.run_id, c.n, e.type, e.data, e.created_at FROM c, \
      (SELECT * FROM run_event WHERE tenant_id = $1 LIMIT 1) e";
-/// A family of runs: each, the first too, is a child of the first.
+/// A family of runs: all others are children of the first.
 const FAMILY: &str = "UPDATE task_run SET \
      parent_run_id = (SELECT id FROM task_run WHERE tenant_id = $1 ORDER BY id LIMIT 1), \
-     root_run_id = (SELECT id FROM task_run WHERE tenant_id = $1 ORDER BY id LIMIT 1) WHERE tenant_id = $1";
+     root_run_id = (SELECT id FROM task_run WHERE tenant_id = $1 ORDER BY id LIMIT 1) WHERE tenant_id = $1 \
+     AND id <> (SELECT id FROM task_run WHERE tenant_id = $1 ORDER BY id LIMIT 1)";
 
 async fn execute(app: &App, sql: &str, tenant: &str) {
     let tx = app.core.db.system(Reason::Operations).begin().await.unwrap();

@@ -34,7 +34,7 @@ impl HeldWrite {
     /// The run as its tree sees it, when this ended it and it is of one.
     pub fn ended(&self, written: &Written) -> Option<Ended> {
         let in_tree = self.parent.is_some() || self.has_children;
-        (in_tree && written.status.is_terminal()).then(|| Ended {
+        (in_tree && written.status.is_terminal()).then_some(Ended {
             run: (self.tenant, self.run),
             parent: self.parent,
             has_children: self.has_children,

@@ -6,7 +6,7 @@ use entity::tasks::task_run::{self, RunStatus};
 use sea_orm::{DbErr, FromQueryResult as _};
 use serde_json::json;
 
-use super::{PLACE, Place, Ripple};
+use super::{LEVELS, PLACE, Place, Ripple};
 use crate::db::SystemTx;
 use crate::engine::transitions::{append_events, event};
 
@@ -18,7 +18,10 @@ pub async fn cascade(
 ) -> Result<(Ripple, Vec<Place>), DbErr> {
     let mut ripple = Ripple::default();
     let mut to_settle = Vec::new();
-    while !parents.is_empty() {
+    for _ in 0..LEVELS {
+        if parents.is_empty() {
+            break;
+        }
         let cancelled = cancel_children(tx, &parents, now).await?;
         ripple.again |= anyone_left(tx, &parents).await?;
         let ended: Vec<_> = cancelled.iter().filter(|run| run.status.is_terminal()).collect();

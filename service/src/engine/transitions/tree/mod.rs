@@ -29,6 +29,8 @@ use crate::db::{Column, Kind, SystemTx};
 
 /// How many rows one look takes.
 const BATCH: usize = 500;
+/// How many levels one look goes up or down: more than a tree has. What is beyond is found by the next one.
+const LEVELS: usize = 16;
 
 /// A run, wherever it is.
 pub type Place = (Uuid, Uuid);
@@ -45,7 +47,7 @@ impl Ended {
     /// `None` for a run that is live, or of no tree.
     pub fn of(run: &task_run::Model) -> Option<Self> {
         let in_tree = run.parent_run_id.is_some() || run.children > 0;
-        (in_tree && run.status.is_terminal()).then(|| Self {
+        (in_tree && run.status.is_terminal()).then_some(Self {
             run: (run.tenant_id, run.id),
             parent: run.parent_run_id,
             has_children: run.children > 0,

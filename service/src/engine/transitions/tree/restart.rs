@@ -22,7 +22,7 @@ pub async fn restart(tx: &SystemTx, mut parents: Vec<Place>, now: DateTime<Utc>)
          JOIN task_run p ON p.tenant_id = v.tenant_id AND p.id = v.id \
          JOIN task_run c ON c.tenant_id = p.tenant_id AND c.parent_run_id = p.id \
          WHERE c.status IN ('FAILED', 'CANCELLED') \
-         AND (c.reason = 'BY_PARENT' OR (p.agent_id IS NULL AND {failed}))\
+         AND (c.reason = 'BY_PARENT' OR (p.agent_id IS NULL AND COALESCE({tolerated}, '') NOT IN ('1', 'true')))\
          {lock}) \
          UPDATE task_run SET status = 'PENDING', reason = 'QUEUED', completed_at = NULL, error = NULL, \
          cancel_requested_at = NULL, cancel_reason = NULL, failures = 0, deadline_at = NULL, \
@@ -33,8 +33,7 @@ pub async fn restart(tx: &SystemTx, mut parents: Vec<Place>, now: DateTime<Utc>)
          AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         no = dialect.literal(false),
         // A JSON `true` as text, as either database writes it.
-        failed =
-            format!("COALESCE({}, '') NOT IN ('1', 'true')", dialect.json_text("c.policy", &["tolerated"])),
+        tolerated = dialect.json_text("c.policy", &["tolerated"]),
         point = SECONDS_PER_PRIORITY * 1_000_000,
         expiry = dialect.after_seconds("$1", NEXT_START),
         undecided = undecided(dialect),

@@ -11,7 +11,7 @@ use sea_orm::DbErr;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{PLACE, Place, Ripple};
+use super::{LEVELS, PLACE, Place, Ripple};
 use crate::db::Kind::{Bool, Int, Time, Uuid as Id};
 use crate::db::{Column, Dialect, SystemTx};
 use crate::engine::transitions::{
@@ -57,7 +57,10 @@ const COLUMNS: [Column<Row>; 9] = [
 pub async fn settle(tx: &SystemTx, parents: Vec<Place>, now: DateTime<Utc>) -> Result<Ripple, DbErr> {
     let mut ripple = Ripple::default();
     let mut parents: BTreeSet<Place> = parents.into_iter().collect();
-    while !parents.is_empty() {
+    for _ in 0..LEVELS {
+        if parents.is_empty() {
+            break;
+        }
         let asked = parents.len();
         let held = hold(tx, parents.into_iter().collect()).await?;
         ripple.again |= held.len() < asked;

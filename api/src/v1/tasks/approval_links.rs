@@ -1,7 +1,5 @@
 //! `/v1/approval-links`: decisions by link, as JSON and as a page that needs no script.
 
-mod page;
-
 use actix_web::http::header;
 use actix_web::{HttpRequest, get, post};
 use service::auth::permissions::approvals::Decide;
@@ -12,6 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use crate::answer::{self, Answer};
+use crate::approval_page as page;
 use crate::error::HttpError;
 use crate::extract::{Body, Can, Json, Path, Public};
 

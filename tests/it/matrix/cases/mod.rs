@@ -4,6 +4,8 @@
 //! alone, and `#` for a number never used before. The cases of an operation together fill every place
 //! where its document lets an id stand.
 
+mod tasks;
+
 use api::openapi::{Operation, operations};
 use serde_json::{Value, json};
 
@@ -84,12 +86,12 @@ pub fn all() -> Vec<Case> {
         agents(),
         agent_refs(),
         tools(),
-        definitions(),
-        runs(),
-        bulk_actions(),
-        schedules(),
-        triggers(),
-        approvals(),
+        tasks::definitions(),
+        tasks::runs(),
+        tasks::bulk_actions(),
+        tasks::schedules(),
+        tasks::triggers(),
+        tasks::approvals(),
         governance(),
         notifications(),
     ]
@@ -342,128 +344,6 @@ fn tools() -> Vec<Case> {
     ]
 }
 
-fn definitions() -> Vec<Case> {
-    let create = |target: Value| {
-        let mut body = json!({ "name": "definition #", "type": "AUTOMATION" });
-        body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
-        case("create_task_definition", &[]).with(body)
-    };
-    let update = |id, body| of("update_task_definition", id).with(body);
-    vec![
-        case("list_task_definitions", &[("cursor", "@cursor")]),
-        case("list_task_definitions", &[("workspaceId", "@workspace")]),
-        case("list_task_definitions", &[("agentId", "@agent")]),
-        case("list_task_definitions", &[("toolId", "@tool")]),
-        create(json!({ "agentId": "@agent" })),
-        create(json!({ "agentId": "@placed-agent", "workspaceId": "@workspace" })),
-        create(json!({ "toolId": "@tool" })),
-        create(json!({ "config": { "steps": [{ "id": "a", "agent": "@agent" }] } })),
-        create(json!({ "config": { "steps": [{ "id": "a", "tool": "@tool" }] } })),
-        create(json!({ "config": { "steps": [{ "id": "a", "definition": "@definition" }] } })),
-        of("get_task_definition", "@definition"),
-        update("@new:definition", json!({ "agentId": "@agent" })),
-        update("@new:tool-definition", json!({ "toolId": "@tool" })),
-        of("delete_task_definition", "@new:definition"),
-    ]
-}
-
-fn runs() -> Vec<Case> {
-    let create = |body| case("create_task_run", &[]).with(body);
-    vec![
-        case("list_task_runs", &[("cursor", "@cursor")]),
-        case("list_task_runs", &[("agentId", "@agent")]),
-        case("list_task_runs", &[("definitionId", "@definition")]),
-        case("list_task_runs", &[("toolId", "@tool")]),
-        case("list_task_runs", &[("workspaceId", "@workspace")]),
-        case("list_task_runs", &[("parentRunId", "@run")]),
-        case("list_task_runs", &[("rootRunId", "@run")]),
-        create(json!({ "definitionId": "@definition", "input": "hello" })),
-        create(json!({ "agentId": "@agent", "input": "hello" })),
-        of("get_task_run", "@run"),
-        of("explain_task_run", "@run"),
-        case("get_queue", &[]),
-        of("cancel_task_run", "@new:delayed"),
-        of("retry_task_run", "@new:cancelled"),
-        of("replay_task_run", "@run").with(json!({})),
-        case("get_task_run_tree", &[("id", "@run")]),
-        case("list_run_events", &[("id", "@run"), ("cursor", "1")]),
-        case("list_run_steps", &[("id", "@run"), ("cursor", "0")]),
-        of("answer_task_run", "@new:questioning").with(json!({ "answer": "yes" })),
-        of("answer_task_run", "@new:questioning").with(json!({ "answer": "yes", "waitId": "@question" })),
-        case("list_run_waits", &[("cursor", "@cursor")]),
-        case("list_run_waits", &[("runId", "@questioning")]),
-    ]
-}
-
-fn bulk_actions() -> Vec<Case> {
-    let count = |filter: Value| {
-        case("create_bulk_action", &[]).with(json!({ "kind": "CANCEL", "filter": filter, "dryRun": true }))
-    };
-    vec![
-        case("list_bulk_actions", &[("cursor", "@cursor")]),
-        count(json!({ "agentId": "@agent" })),
-        count(json!({ "definitionId": "@definition" })),
-        count(json!({ "toolId": "@tool" })),
-        count(json!({ "workspaceId": "@workspace" })),
-        count(json!({ "parentRunId": "@run" })),
-        of("get_bulk_action", "@bulk"),
-        of("start_bulk_action", "@new:bulk"),
-        of("abort_bulk_action", "@new:bulk"),
-        case("list_bulk_action_items", &[("id", "@worked-bulk"), ("cursor", "@cursor")]),
-    ]
-}
-
-fn schedules() -> Vec<Case> {
-    let create =
-        json!({ "name": "schedule #", "definitionId": "@definition", "recurrence": { "cron": "0 0 1 1 *" } });
-    let span = json!({ "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
-    vec![
-        case("list_scheduled_tasks", &[("cursor", "@cursor")]),
-        case("list_scheduled_tasks", &[("definitionId", "@definition")]),
-        case("list_scheduled_tasks", &[("workspaceId", "@workspace")]),
-        case("create_scheduled_task", &[]).with(create),
-        of("get_scheduled_task", "@schedule"),
-        of("update_scheduled_task", "@new:schedule")
-            .with(json!({ "name": "other #", "definitionId": "@definition" })),
-        of("delete_scheduled_task", "@new:schedule"),
-        of("preview_scheduled_task", "@schedule"),
-        of("pause_scheduled_task", "@new:schedule").with(json!({ "reason": "reason #" })),
-        of("resume_scheduled_task", "@new:paused-schedule"),
-        of("trigger_scheduled_task", "@new:schedule").with(json!({})),
-        of("backfill_scheduled_task", "@new:schedule").with(span),
-        case("list_schedule_fires", &[("cursor", "@cursor")]),
-        case("list_schedule_fires", &[("scheduledTaskId", "@schedule")]),
-        case("list_schedule_fires", &[("runId", "@scheduled-run")]),
-        of("get_schedule_fire", "@fire"),
-        case("preview_recurrence", &[("intervalSeconds", "60")]),
-    ]
-}
-
-fn triggers() -> Vec<Case> {
-    let hook = json!({ "name": "hook #", "definitionId": "@webhook", "scheme": "NONE" });
-    vec![
-        case("list_events", &[("cursor", "@cursor")]),
-        case("list_events", &[("workspaceId", "@workspace")]),
-        case("create_event", &[]).with(json!({ "type": "matrix.event", "data": { "a": 1 } })),
-        case("create_event", &[]).with(json!({ "type": "matrix.event", "workspaceId": "@workspace" })),
-        of("get_event", "@event"),
-        case("list_inbound_hooks", &[("cursor", "@cursor")]),
-        case("list_inbound_hooks", &[("definitionId", "@webhook")]),
-        case("list_inbound_hooks", &[("workspaceId", "@workspace")]),
-        case("create_inbound_hook", &[]).with(hook),
-        of("get_inbound_hook", "@hook"),
-        of("update_inbound_hook", "@new:hook").with(json!({ "name": "other #" })),
-        of("delete_inbound_hook", "@new:hook"),
-        of("rotate_inbound_hook", "@new:hook").with(json!({})),
-        case("receive_hook", &[("token", "@new:hook-token")]).with(json!({ "a": 1 })),
-        case("list_hook_deliveries", &[("cursor", "@cursor")]),
-        case("list_hook_deliveries", &[("hookId", "@hook")]),
-        case("list_hook_deliveries", &[("runId", "@hook-run")]),
-        of("get_hook_delivery", "@delivery"),
-        of("replay_hook_delivery", "@delivery"),
-    ]
-}
-
 fn notifications() -> Vec<Case> {
     vec![
         case("list_mails", &[("cursor", "@cursor")]),
@@ -474,18 +354,6 @@ fn notifications() -> Vec<Case> {
         case("mark_all_notifications_read", &[]).with(json!({ "upTo": 0 })).takes(Takes::Person),
         case("get_notification_preferences", &[]).takes(Takes::Person),
         case("update_notification_preferences", &[]).with(json!({ "digest": "HOURLY" })).takes(Takes::Person),
-    ]
-}
-
-fn approvals() -> Vec<Case> {
-    vec![
-        case("list_approvals", &[("cursor", "@cursor")]),
-        case("list_approvals", &[("runId", "@waiting")]),
-        of("get_approval", "@approval"),
-        of("decide_approval", "@new:approval").with(json!({ "decision": "APPROVE" })),
-        of("create_approval_link", "@new:approval").takes(Takes::Person),
-        case("get_approval_link", &[("token", "@new:link-token")]),
-        case("decide_by_link", &[("token", "@new:link-token")]).with(json!({ "decision": "APPROVE" })),
     ]
 }
 
