@@ -1,9 +1,10 @@
 //! The one escape from tenant scope. A rule test lists who takes it, and the list may only shrink.
 
 use entity::scope::Record;
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement,
-    Value,
+    ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    ExecResult, IntoActiveModel, ModelTrait, QueryResult, Statement, TryInsertResult, Value,
 };
 
 use super::{Db, Dialect, Query, store};
@@ -96,6 +97,20 @@ impl SystemTx {
 }
 
 impl SystemTx {
+    /// Inserts the row, of whatever tenant it names, unless one with a key of it is there: then `false`.
+    #[expect(clippy::disallowed_methods, reason = "the row carries its tenant")]
+    pub async fn insert_new<M>(&self, row: M) -> Result<bool, DbErr>
+    where
+        M: ModelTrait + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+        <M::Entity as EntityTrait>::ActiveModel: ActiveModelTrait<Entity = M::Entity> + Send,
+    {
+        // Without a target: `on_conflict_do_nothing` looks at the primary key only.
+        let unless = OnConflict::new().do_nothing().to_owned();
+        let insert = M::Entity::insert(row.into_active_model().reset_all()).on_conflict(unless);
+        let inserted = insert.try_insert().exec_without_returning(&self.transaction).await?;
+        Ok(!matches!(inserted, TryInsertResult::Conflicted | TryInsertResult::Inserted(0)))
+    }
+
     /// Lets one node at a time do what `name` stands for, until the transaction ends.
     pub async fn lock(&self, name: &str) -> Result<(), DbErr> {
         if let Some(sql) = self.dialect.named_lock() {

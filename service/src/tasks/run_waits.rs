@@ -155,12 +155,22 @@ pub(super) async fn fill(ctx: &Ctx, runs: &mut [TaskRunView]) -> Result<()> {
         .list::<approval::Entity>()
         .filter(approval::Column::RunId.is_in(waiting.iter().copied()))
         .filter(approval::Column::Status.eq(ApprovalStatus::Pending));
-    let asked = asked.order_by(approval::Column::Id, Order::Asc).limit(MOST).all().await?;
+    let asked = asked
+        .order_by(approval::Column::StepNumber, Order::Asc)
+        .order_by(approval::Column::Id, Order::Asc)
+        .limit(MOST)
+        .all()
+        .await?;
     let waits = db
         .list::<Entity>()
         .filter(Column::RunId.is_in(waiting.iter().copied()))
         .filter(Column::Status.eq(WaitStatus::Open));
-    let waits = waits.order_by(Column::Id, Order::Asc).limit(MOST).all().await?;
+    let waits = waits
+        .order_by(Column::StepNumber, Order::Asc)
+        .order_by(Column::Id, Order::Asc)
+        .limit(MOST)
+        .all()
+        .await?;
     let asked = asked.into_iter().map(|asked| (asked.run_id, of_approval(asked)));
     for (run, open) in asked.chain(waits.into_iter().map(|wait| (wait.run_id, of_wait(wait)))) {
         runs.iter_mut().filter(|view| view.id == run).for_each(|view| view.waiting_for.push(open.clone()));

@@ -78,8 +78,10 @@ impl Home {
             .env("MC_LEASE_SECONDS", self.lease_seconds.to_string())
             .env("MC_HEARTBEAT_SECONDS", "1")
             .env("MC_SWEEP_SECONDS", "1")
-            .env("MC_ALLOW_PRIVATE_HOSTS", &self.private_hosts)
             .stdin(Stdio::null());
+        if !self.private_hosts.is_empty() {
+            command.env("MC_ALLOW_PRIVATE_HOSTS", &self.private_hosts);
+        }
         command
     }
 }

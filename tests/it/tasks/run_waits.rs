@@ -200,8 +200,8 @@ on_both! {
         let run = owner.get(&path).await.expect(200);
         assert_eq!((&run["reason"], &run["waitingFor"][0]["kind"]), (&json!("TIMER"), &json!("TIMER")));
         assert_eq!(app.core.engine.executing(), 0, "a run that waits holds no slot");
-        app.core.clock.advance(Duration::from_millis(3_599_999));
         let other = app.acme.agent("echo", json!({})).await;
+        app.core.clock.advance(Duration::from_millis(3_599_999));
         let other = owner.post("/v1/task-runs?wait=30", json!({ "agentId": other, "input": "x" })).await.expect(201);
         assert_eq!(other["status"], "COMPLETED");
         assert_eq!(owner.get(&path).await.expect(200)["status"], "WAITING");

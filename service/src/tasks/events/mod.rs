@@ -55,7 +55,7 @@ pub async fn create(ctx: &Ctx, body: CreateEvent) -> Result<Posted> {
     let mut started = matching::start(ctx, &event).await?;
     let waits = waits::of_key(ctx, &event).await?;
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
-    if !insert(&tx, event.clone()).await? {
+    if !tx.insert_new(event.clone()).await? {
         drop(tx);
         let first = first_of(ctx, workspace, event.dedupe_id.as_deref()).await?;
         return again(ctx, first.ok_or_else(|| Error::internal("an event was neither made nor found"))?)
@@ -120,17 +120,6 @@ async fn again(ctx: &Ctx, first: Model) -> Result<Posted> {
     ctx.keep_answer(&tx, &event).await?;
     tx.commit().await?;
     Ok(Posted { event, is_new: false })
-}
-
-/// Whether it is the first with its `dedupeId`.
-#[expect(clippy::disallowed_methods, reason = "the row carries its context's tenant")]
-async fn insert(tx: &SystemTx, event: Model) -> Result<bool> {
-    let row = event.into_active_model().reset_all();
-    let insert = Entity::insert(row).on_conflict_do_nothing();
-    Ok(!matches!(
-        insert.exec_without_returning(tx.connection()).await?,
-        sea_orm::TryInsertResult::Conflicted | sea_orm::TryInsertResult::Inserted(0)
-    ))
 }
 
 async fn insert_all(tx: &SystemTx, rows: &[event_run::Model]) -> Result<()> {

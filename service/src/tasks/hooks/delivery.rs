@@ -150,16 +150,12 @@ fn row(core: &Core, hook: &Hook, sent: &Sent, verdict: DeliveryVerdict, now: Dat
 }
 
 /// Whether it is the first with its id: its row is there then, and another one with the id waits for this commit.
-#[expect(clippy::disallowed_methods, reason = "the row carries its hook's tenant")]
 async fn claim(tx: &SystemTx, delivery: &Model, body: &[u8]) -> Result<bool> {
-    let row = delivery.clone().into_active_model().reset_all();
-    let inserted =
-        Entity::insert(row).on_conflict_do_nothing().exec_without_returning(tx.connection()).await?;
-    if matches!(inserted, sea_orm::TryInsertResult::Conflicted | sea_orm::TryInsertResult::Inserted(0)) {
-        return Ok(false);
+    let is_first = tx.insert_new(delivery.clone()).await?;
+    if is_first {
+        keep_body(tx, delivery, body).await?;
     }
-    keep_body(tx, delivery, body).await?;
-    Ok(true)
+    Ok(is_first)
 }
 
 async fn keep_body(tx: &SystemTx, delivery: &Model, body: &[u8]) -> Result<()> {

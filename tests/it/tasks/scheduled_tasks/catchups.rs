@@ -6,11 +6,9 @@ use service::db::Reason;
 use super::{Stage, seconds};
 use crate::support::App;
 
-async fn set_status(app: &App, status: &str) {
-    let tx = app.core.db.system(Reason::Platform).begin().await.unwrap();
-    let id: uuid::Uuid = app.acme.id.parse().unwrap();
-    tx.execute("UPDATE tenant SET status = $2 WHERE id = $1", vec![id.into(), status.into()]).await.unwrap();
-    tx.commit().await.unwrap();
+/// Suspends or resumes the tenant.
+async fn set_status(app: &App, action: &str) {
+    app.admin.post(&format!("/v1/tenants/{}/{action}", app.acme.id), json!({})).await.expect(200);
 }
 
 on_both! {
@@ -59,10 +57,10 @@ on_both! {
         let mut typed = every.clone();
         typed["input"] = json!({ "a": "{{ schedule.nothing }}" });
         let broken = stage.create("broken", typed).await;
-        set_status(&app, "SUSPENDED").await;
+        set_status(&app, "suspend").await;
         app.core.clock.advance(seconds(60));
         assert_eq!(stage.until(&id, 1).await, ["SKIPPED TENANT_SUSPENDED"]);
-        set_status(&app, "ACTIVE").await;
+        set_status(&app, "resume").await;
         let path = format!("/v1/task-definitions/{}", stage.definition);
         stage.owner.patch(&path, json!({ "isActive": false })).await.expect(200);
         app.core.clock.advance(seconds(60));

@@ -1,5 +1,7 @@
 //! A tenant with one resource of every kind, made through the API, and more of them on demand.
 
+mod made;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -409,30 +411,6 @@ impl<'a> World<'a> {
         id
     }
 
-    async fn bulk(&self, filter: Value, dry_run: bool) -> String {
-        let body = json!({ "kind": "CANCEL", "filter": filter, "dryRun": dry_run });
-        self.create("/v1/bulk-actions", body).await
-    }
-
-    /// One that has ended, with two results.
-    async fn worked_bulk(&self) -> String {
-        let label =
-            json!({ "toolId": self.kept("tool").await, "config": { "concurrency": { "key": "bulk" } } });
-        let definition = self.definition(&format!("bulk {}", number()), label).await;
-        let later = self.app.core.clock.now() + chrono::TimeDelta::days(30);
-        for _ in 0..2 {
-            let body = json!({ "definitionId": definition, "availableAt": later });
-            self.create("/v1/task-runs", body).await;
-        }
-        let id = self.bulk(json!({ "definitionId": definition }), false).await;
-        crate::support::eventually("it is worked off", async || {
-            let action = self.owner.get(&format!("/v1/bulk-actions/{id}")).await.expect(200);
-            action["status"] == "COMPLETED"
-        })
-        .await;
-        id
-    }
-
     async fn make_placed(&self, kind: &str, name: &str, workspace: &str) -> String {
         let (path, body) = match kind {
             "agent" => ("/v1/agents", json!({ "name": name, "type": "TASK_RUNNER", "model": "mock/echo" })),
@@ -467,113 +445,6 @@ impl<'a> World<'a> {
             }
         };
         self.create(path, self.placed(body, Some(workspace))).await
-    }
-
-    async fn agent(&self, kind: &str, name: &str) -> String {
-        let model = if kind == "asking" { "mock/tools" } else { "mock/echo" };
-        let provider = if kind == "agent" { json!(self.kept("integration").await) } else { Value::Null };
-        let body = json!({ "name": name, "type": "TASK_RUNNER", "model": model, "providerId": provider });
-        let id = self.create("/v1/agents", self.placed(body, self.within)).await;
-        let policy = if kind == "asking" { "ASK" } else { "ALLOW" };
-        if matches!(kind, "asking" | "bound") {
-            let path = format!("/v1/agents/{id}/tools/{}", self.kept("tool").await);
-            self.owner.put(&path, json!({ "config": { "policy": policy } })).await.expect(200);
-        }
-        if kind == "paused" {
-            self.post(&format!("/v1/agents/{id}/pause"), json!({})).await;
-        }
-        id
-    }
-
-    async fn tool(&self, name: &str, kind: &str, config: Value) -> String {
-        let body = json!({ "name": name, "description": "A tool.", "type": kind, "config": config });
-        self.create("/v1/tools", self.placed(body, self.within)).await
-    }
-
-    async fn definition(&self, name: &str, target: Value) -> String {
-        let mut body = json!({ "name": name, "type": "AUTOMATION" });
-        body.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
-        self.create("/v1/task-definitions", self.placed(body, self.within)).await
-    }
-
-    async fn schedule(&self, kind: &str, name: &str) -> String {
-        let definition = self.kept("definition").await;
-        let recurrence = json!({ "cron": "0 0 1 1 *" });
-        let body = json!({ "name": name, "definitionId": definition, "recurrence": recurrence });
-        let id = self.create("/v1/scheduled-tasks", body).await;
-        if kind == "paused-schedule" {
-            self.post(&format!("/v1/scheduled-tasks/{id}/pause"), json!({})).await;
-        }
-        id
-    }
-
-    async fn run(&self, kind: &str) -> String {
-        match kind {
-            "run" => {
-                for target in ["definition", "tool-definition"] {
-                    let body = json!({ "definitionId": self.kept(target).await, "input": { "a": 1 } });
-                    self.post("/v1/task-runs?wait=30", body).await;
-                }
-                let body = json!({ "agentId": self.kept("agent").await, "input": "hello" });
-                self.create("/v1/task-runs?wait=30", body).await
-            }
-            "waiting" | "approval" => {
-                let body = json!({ "agentId": self.kept("asking").await, "input": "hello" });
-                let run = self.create("/v1/task-runs", body).await;
-                let approval = self.asked(&run).await;
-                if kind == "waiting" { run } else { approval }
-            }
-            _ => {
-                let later = self.app.core.clock.now() + chrono::TimeDelta::days(30);
-                let body = json!({ "agentId": self.kept("agent").await, "availableAt": later });
-                let run = self.create("/v1/task-runs", body).await;
-                if kind == "cancelled" {
-                    self.post(&format!("/v1/task-runs/{run}/cancel"), json!({})).await;
-                }
-                run
-            }
-        }
-    }
-
-    /// The approval that the run waits for.
-    async fn asked(&self, run: &str) -> String {
-        let mut changes = self.app.core.engine.watch(run.parse().unwrap());
-        loop {
-            let path = format!("/v1/approvals?runId={run}");
-            if let Some(approval) = self.owner.get(&path).await.expect(200)["data"].get(0) {
-                return text(&approval["id"]);
-            }
-            changes.changed().await;
-        }
-    }
-
-    /// A hook that takes whatever is sent, as it is shown once.
-    async fn hook(&self, name: &str) -> Value {
-        let definition = Box::pin(self.kept("webhook")).await;
-        let body = json!({ "name": name, "definitionId": definition, "scheme": "NONE" });
-        self.post("/v1/inbound-hooks", body).await
-    }
-
-    /// The question that the run waits for.
-    async fn question(&self, run: &str) -> String {
-        let mut changes = self.app.core.engine.watch(run.parse().unwrap());
-        loop {
-            let path = format!("/v1/run-waits?runId={run}");
-            if let Some(wait) = self.owner.get(&path).await.expect(200)["data"].get(0) {
-                return text(&wait["id"]);
-            }
-            changes.changed().await;
-        }
-    }
-
-    /// That of the run which the path names, where it is one of this world.
-    async fn question_of(&self, path: &str) -> String {
-        let run = path.trim_start_matches("/v1/task-runs/").split('/').next().unwrap_or_default();
-        let found = self.owner.get(&format!("/v1/run-waits?runId={run}")).await;
-        match found.body["data"][0]["id"].as_str() {
-            Some(id) => id.to_owned(),
-            None => self.kept("question").await,
-        }
     }
 
     /// The second page of a list with these other parameters; a list that is not the caller's has none.
