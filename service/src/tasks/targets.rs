@@ -15,6 +15,7 @@ use super::graph::RunGraph;
 use super::run_keys::RunKeys;
 use super::{DefinitionConfig, graph};
 use crate::agents::{AgentConfig, AgentLimits};
+use crate::auth::sight::View;
 use crate::ctx::Ctx;
 use crate::db::{Query, Recent};
 use crate::engine::policy::RunPolicy;
@@ -161,7 +162,7 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
     if !config.steps.is_empty() {
         let at = "/config/steps";
         policy.graph = Some(RunGraph {
-            targets: graph::resolve::targets(ctx, workspace, &config.steps, at).await?,
+            targets: graph::resolve::targets(ctx, workspace, &View::default(), &config.steps, at).await?,
             steps: config.steps.clone(),
             output: config.output.clone(),
             from_step: None,

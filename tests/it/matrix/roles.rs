@@ -197,7 +197,7 @@ fn expected(case: &Case, holds: Holds) -> Option<Expected> {
     Some(match case.takes {
         _ if !may => Expected::Missing(row),
         Takes::Cover if is_key => Expected::Refused(403, "role_above_own"),
-        Takes::ReachInPerson if is_key => Expected::Refused(403, "person_only"),
+        Takes::Person | Takes::ReachInPerson if is_key => Expected::Refused(403, "person_only"),
         Takes::Grant if is_key => Expected::Void,
         Takes::Reach | Takes::ReachInPerson if matches!(holds, Holds::Role(rank) if rank + 1 < ROLES.len()) => {
             Expected::Refused(403, "role_above_own")

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::support::Client;
 
 /// What changes something and is done all the same.
-const DONE: [&str; 29] = [
+const DONE: &[&str] = &[
     "abort_bulk_action",
     "answer_task_run",
     "archive_workspace",
@@ -19,6 +19,7 @@ const DONE: [&str; 29] = [
     "close_current_tenant",
     "create_bulk_action",
     "create_privacy_request",
+    "create_token",
     "decide_approval",
     "delete_agent",
     "delete_agent_tool",

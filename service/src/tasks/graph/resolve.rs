@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use uuid::Uuid;
 
 use super::{GraphStep, StepTarget};
+use crate::auth::sight::View;
 use crate::ctx::Ctx;
 use crate::error::{Error, FieldError, Result, pointer_to};
 use crate::tasks::DefinitionConfig;
@@ -18,20 +19,21 @@ const DEEPEST: usize = 4;
 /// Definitions that one graph leads to.
 const MOST_DEFINITIONS: usize = 200;
 
-/// The rows that the steps name, in their order: of the graph's workspace, or of none. `at` is where the steps
-/// stand.
+/// The rows that the steps name, in their order: of the graph's workspace, or of none, and within `view`, which
+/// is the caller's who saves the graph, and everything when it runs. `at` is where the steps stand.
 ///
 /// # Errors
 /// [`Error::Invalid`] with a pointer to each name that means nothing.
 pub async fn targets(
     ctx: &Ctx,
     workspace: Option<Uuid>,
+    view: &View,
     steps: &[GraphStep],
     at: &str,
 ) -> Result<Vec<StepTarget>> {
     let (mut found, mut errors) = (Vec::with_capacity(steps.len()), Vec::new());
     for (index, step) in steps.iter().enumerate() {
-        match target(ctx, workspace, step).await? {
+        match target(ctx, workspace, view, step).await? {
             Ok(target) => found.push(target),
             Err((field, message)) => {
                 let place = pointer_to(&pointer_to(at, index), field);
@@ -44,18 +46,18 @@ pub async fn targets(
 
 type Named = Result<StepTarget, (&'static str, String)>;
 
-async fn target(ctx: &Ctx, workspace: Option<Uuid>, step: &GraphStep) -> Result<Named> {
+async fn target(ctx: &Ctx, workspace: Option<Uuid>, view: &View, step: &GraphStep) -> Result<Named> {
     let reach = &ctx.rights.reach;
     let found = match (&step.tool, &step.agent, &step.definition) {
         // Who is limited to agents uses nothing else.
         (Some(_), ..) | (None, None, Some(_)) if reach.is_limited() => None,
-        (Some(name), ..) => find_tool(ctx, workspace, name).await?.map(StepTarget::Tool),
+        (Some(name), ..) => find_tool(ctx, workspace, view, name).await?.map(StepTarget::Tool),
         (None, Some(name), _) => {
-            let found = find_agent(ctx, workspace, name).await?;
+            let found = find_agent(ctx, workspace, view, name).await?;
             found.filter(|id| reach.holds_agent(Some(*id))).map(StepTarget::Agent)
         }
         (None, None, Some(name)) => {
-            let found = find_definition(ctx, workspace, name).await?;
+            let found = find_definition(ctx, workspace, view, name).await?;
             found.map(|row| StepTarget::Definition(row.id))
         }
         (None, None, None) => None,
@@ -76,36 +78,37 @@ fn named<C: sea_orm::ColumnTrait>(id: C, name: C, given: &str) -> Condition {
     }
 }
 
-fn is_within(used: Option<Uuid>, workspace: Option<Uuid>) -> bool {
-    used.is_none() || used == workspace
+fn is_within(used: Option<Uuid>, workspace: Option<Uuid>, view: &View) -> bool {
+    (used.is_none() || used == workspace) && view.sees(used)
 }
 
-async fn find_tool(ctx: &Ctx, workspace: Option<Uuid>, given: &str) -> Result<Option<Uuid>> {
+async fn find_tool(ctx: &Ctx, workspace: Option<Uuid>, view: &View, given: &str) -> Result<Option<Uuid>> {
     let db = ctx.db();
     let rows = db.everywhere::<tool::Entity>();
     let rows = rows.filter(named(tool::Column::Id, tool::Column::Name, given));
     let found = rows.filter(tool::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace)).map(|row| row.id))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)).map(|row| row.id))
 }
 
-async fn find_agent(ctx: &Ctx, workspace: Option<Uuid>, given: &str) -> Result<Option<Uuid>> {
+async fn find_agent(ctx: &Ctx, workspace: Option<Uuid>, view: &View, given: &str) -> Result<Option<Uuid>> {
     let db = ctx.db();
     let rows = db.everywhere::<agent::Entity>();
     let rows = rows.filter(named(agent::Column::Id, agent::Column::Slug, given));
     let found = rows.filter(agent::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace)).map(|row| row.id))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)).map(|row| row.id))
 }
 
 async fn find_definition(
     ctx: &Ctx,
     workspace: Option<Uuid>,
+    view: &View,
     given: &str,
 ) -> Result<Option<task_definition::Model>> {
     let db = ctx.db();
     let rows = db.everywhere::<task_definition::Entity>();
     let rows = rows.filter(named(task_definition::Column::Id, task_definition::Column::Name, given));
     let found = rows.filter(task_definition::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace)))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)))
 }
 
 /// Whether a definition of this id or name would lead back to itself through the definitions that its steps
@@ -132,7 +135,7 @@ pub async fn check_nesting(
         for depth in 1.. {
             let mut next = Vec::new();
             for name in level {
-                let Some(row) = find_definition(ctx, workspace, &name).await? else { continue };
+                let Some(row) = find_definition(ctx, workspace, &View::default(), &name).await? else { continue };
                 if is_own(Some(row.id), &row.name) {
                     let message = "The definition leads back to itself.";
                     return Err(Error::invalid(place(), "cycle", message));

@@ -114,7 +114,8 @@ async fn of_tenant(ctx: &Ctx) -> Result<Option<CauseView>> {
     let tenant = db.get::<tenant::Entity>(ctx.tenant).await?.ok_or(Error::not_found("tenant"))?;
     let message = match tenant.status {
         TenantStatus::Active if tenant.stopped_at.is_some() => {
-            "The tenant's emergency stop is on: it starts nothing."
+            let message = "The tenant's emergency stop is on: it starts nothing.";
+            return Ok(Some(CauseView::blocking(CauseCode::TenantStopped, message)));
         }
         TenantStatus::Active => return Ok(None),
         TenantStatus::Suspended => "The tenant is suspended: it starts nothing.",
