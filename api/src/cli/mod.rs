@@ -80,7 +80,7 @@ pub async fn main() -> ExitCode {
 /// What was asked for, with the file of settings that it names.
 fn arguments() -> Result<Cli, Failure> {
     let asked = Cli::parse();
-    match &asked.settings.file {
+    match &asked.settings.config {
         None => Ok(asked),
         Some(path) => {
             let matches = settings::with_file(Cli::command(), path)?.get_matches();

@@ -122,12 +122,14 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
         .connect_with(options.clone())
         .await
         .map_err(Error::internal)?;
     let reader = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
         .connect_lazy_with(options.pragma("query_only", "ON"));
     let writer = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer));
     refuse_old_sqlite(&writer).await?;

@@ -75,7 +75,7 @@ fn on_happened() -> Value {
 
 async fn schedule(acme: &Tenant, definition: Uuid) -> Uuid {
     let body = json!({ "name": "each second", "definitionId": definition,
-        "recurrence": { "cron": "* * * * * *" }, "overlap": "ALLOW", "catchup": "ALL" });
+        "recurrence": { "cron": "* * * * * *" }, "input": {}, "overlap": "ALLOW", "catchup": "ALL" });
     let made = acme.owner.post("/v1/scheduled-tasks", body).await.expect(201);
     parsed(made["id"].as_str().unwrap())
 }

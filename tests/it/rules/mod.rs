@@ -11,6 +11,7 @@ mod schema;
 mod sealed;
 mod settings;
 mod sources;
+mod sqlite;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

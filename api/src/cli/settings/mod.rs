@@ -22,8 +22,8 @@ use crate::telemetry;
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// A file of settings, `NAME=value` a line; flags and environment go before it.
-    #[arg(long = "config", env = "MC_CONFIG", global = true)]
-    pub file: Option<PathBuf>,
+    #[arg(long, env = "MC_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
     /// Where the API is served.
     #[arg(long, env = "MC_BIND", default_value = "127.0.0.1:8080", global = true)]
     pub bind: SocketAddr,

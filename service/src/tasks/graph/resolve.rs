@@ -135,7 +135,9 @@ pub async fn check_nesting(
         for depth in 1.. {
             let mut next = Vec::new();
             for name in level {
-                let Some(row) = find_definition(ctx, workspace, &View::default(), &name).await? else { continue };
+                let Some(row) = find_definition(ctx, workspace, &View::default(), &name).await? else {
+                    continue;
+                };
                 if is_own(Some(row.id), &row.name) {
                     let message = "The definition leads back to itself.";
                     return Err(Error::invalid(place(), "cycle", message));

@@ -87,7 +87,9 @@ impl TaskRunFilter {
             .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
             .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)))
             .add_option(parent_run_id.map(|id| Column::ParentRunId.eq(id)))
-            .add_option(root_run_id.map(|id| Condition::any().add(Column::RootRunId.eq(id)).add(Column::Id.eq(id))))
+            .add_option(
+                root_run_id.map(|id| Condition::any().add(Column::RootRunId.eq(id)).add(Column::Id.eq(id))),
+            )
             .add_option(key.map(|key| Column::ConcurrencyKey.eq(key)))
             .add_option(quarantined.map(|is| if is { in_quarantine() } else { in_quarantine().not() })))
     }

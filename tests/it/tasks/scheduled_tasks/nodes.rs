@@ -103,7 +103,8 @@ async fn killed_nodes(backend: Backend, nodes: usize, kills: usize) {
     for n in 0..kills {
         let at = n % processes.len();
         let owner = acme.owner.at(&processes[at].url);
-        let newest = async || owner.get("/v1/schedule-fires?limit=1").await.expect(200)["data"][0]["id"].clone();
+        let newest =
+            async || owner.get("/v1/schedule-fires?limit=1").await.expect(200)["data"][0]["id"].clone();
         eventually("something has fired in this life", async || newest().await != last).await;
         last = newest().await;
         processes[at].kill();
