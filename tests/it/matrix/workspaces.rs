@@ -31,6 +31,8 @@ const WITHIN: &[&str] = &[
     "webhook",
     "placed-webhook",
     "hook",
+    "hooked",
+    "used-hook",
     "delivery",
     "hook-run",
     "api-key",
@@ -152,6 +154,8 @@ on_both! {
             let answer = request.send(&key).await;
             if !row.is_within_workspaces() {
                 assert_eq!(answer.problem(403), "permission_missing", "{}", case.operation);
+            } else if matches!(case.takes, Takes::Person | Takes::ReachInPerson) {
+                assert_eq!(answer.problem(403), "person_only", "{}", case.operation);
             } else if case.takes != Takes::Nothing {
                 assert!((200..300).contains(&answer.status), "{}: {}", case.operation, answer.text);
                 let belongs = answer.body.get("workspaceId").unwrap_or(&Value::Null);

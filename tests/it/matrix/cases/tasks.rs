@@ -102,7 +102,7 @@ pub(super) fn schedules() -> Vec<Case> {
 }
 
 pub(super) fn triggers() -> Vec<Case> {
-    let hook = json!({ "name": "hook #", "definitionId": "@webhook", "scheme": "NONE" });
+    let hook = json!({ "name": "hook #", "definitionId": "@new:webhook", "scheme": "NONE" });
     vec![
         case("list_events", &[("cursor", "@cursor")]),
         case("list_events", &[("workspaceId", "@workspace")]),
@@ -110,7 +110,7 @@ pub(super) fn triggers() -> Vec<Case> {
         case("create_event", &[]).with(json!({ "type": "matrix.event", "workspaceId": "@workspace" })),
         of("get_event", "@event"),
         case("list_inbound_hooks", &[("cursor", "@cursor")]),
-        case("list_inbound_hooks", &[("definitionId", "@webhook")]),
+        case("list_inbound_hooks", &[("definitionId", "@hooked")]),
         case("list_inbound_hooks", &[("workspaceId", "@workspace")]),
         case("create_inbound_hook", &[]).with(hook),
         of("get_inbound_hook", "@hook"),
@@ -119,7 +119,7 @@ pub(super) fn triggers() -> Vec<Case> {
         of("rotate_inbound_hook", "@new:hook").with(json!({})),
         case("receive_hook", &[("token", "@new:hook-token")]).with(json!({ "a": 1 })),
         case("list_hook_deliveries", &[("cursor", "@cursor")]),
-        case("list_hook_deliveries", &[("hookId", "@hook")]),
+        case("list_hook_deliveries", &[("hookId", "@used-hook")]),
         case("list_hook_deliveries", &[("runId", "@hook-run")]),
         of("get_hook_delivery", "@delivery"),
         of("replay_hook_delivery", "@delivery"),

@@ -107,9 +107,9 @@ impl World<'_> {
         }
     }
 
-    /// A hook that takes whatever is sent, as it is shown once.
+    /// A hook of a definition of its own that takes whatever is sent, as it is shown once.
     pub(super) async fn hook(&self, name: &str) -> Value {
-        let definition = Box::pin(self.kept("webhook")).await;
+        let definition = Box::pin(self.make("webhook")).await;
         let body = json!({ "name": name, "definitionId": definition, "scheme": "NONE" });
         self.post("/v1/inbound-hooks", body).await
     }

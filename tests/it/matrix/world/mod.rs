@@ -73,6 +73,8 @@ pub const KINDS: &[&str] = &[
     "webhook",
     "placed-webhook",
     "hook",
+    "hooked",
+    "used-hook",
     "hook-token",
     "delivery",
     "hook-run",
@@ -365,17 +367,24 @@ impl<'a> World<'a> {
                 self.create("/v1/task-definitions", self.placed(body, self.within)).await
             }
             "hook" => text(&self.hook(&name).await["id"]),
+            "hooked" => text(&self.hook(&name).await["definitionId"]),
             "hook-token" => {
                 let url = text(&self.hook(&name).await["url"]);
                 url.rsplit('/').next().unwrap_or_default().to_owned()
             }
-            "delivery" | "hook-run" => {
+            "delivery" | "hook-run" | "used-hook" => {
                 let hook = self.hook(&name).await;
                 let (_, token) = hook["url"].as_str().unwrap().rsplit_once('/').unwrap();
                 self.app.anyone().post(&format!("/v1/hooks/{token}"), json!({ "a": 1 })).await.expect(202);
                 let path = format!("/v1/hook-deliveries?hookId={}", text(&hook["id"]));
                 let delivery = self.owner.get(&path).await.expect(200)["data"][0].clone();
-                text(&delivery[if kind == "delivery" { "id" } else { "runId" }])
+                text(
+                    &delivery[match kind {
+                        "delivery" => "id",
+                        "hook-run" => "runId",
+                        _ => "hookId",
+                    }],
+                )
             }
             "link-token" => {
                 let approval = Box::pin(self.make("approval")).await;
