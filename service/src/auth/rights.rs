@@ -176,7 +176,17 @@ mod tests {
     fn a_key_of_a_workspace_has_no_right_over_the_tenant() {
         let key = Rights { workspace: Some(Uuid::nil()), ..rights(Role::Owner, Some(&["*"])) };
         let outside = |name: &&str| {
-            !["agents:", "tools:", "task-", "approvals:", "workspaces:"].iter().any(|of| name.starts_with(of))
+            let within = [
+                "agents:",
+                "tools:",
+                "task-",
+                "scheduled-tasks:",
+                "events:",
+                "inbound-hooks:",
+                "approvals:",
+                "workspaces:",
+            ];
+            !within.iter().any(|of| name.starts_with(of))
         };
         assert_eq!(key.permissions().iter().find(|name| outside(name)), None);
         assert!(

@@ -41,9 +41,9 @@ struct Challenge {
     security(()),
     params(("token" = String, Path, description = "The last part of the hook's URL.")),
     request_body(description = "Whatever the sender sends.", content(
-        (serde_json::Value = "application/json"),
-        (String = "application/x-www-form-urlencoded"),
-        (String = "text/plain"),
+        (serde_json::Value = "application/json", example = json!({ "action": "opened", "number": 7 })),
+        (String = "application/x-www-form-urlencoded", example = "action=opened&number=7"),
+        (String = "text/plain", example = "opened"),
     )),
     responses(
         (status = 202, description = "The delivery is durable.", body = Received),

@@ -1,7 +1,7 @@
 //! `/v1/task-runs/{id}/input`: answers to what runs ask.
 
 use actix_web::post;
-use service::auth::permissions::task_runs::Answer as MayAnswer;
+use service::auth::permissions::task_runs;
 use service::tasks::run_input::{self, AnswerRun};
 use service::tasks::run_waits::RunWaitView;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -31,7 +31,7 @@ pub fn routes(config: &mut ServiceConfig) {
 )]
 #[post("/v1/task-runs/{id}/input")]
 async fn answer_task_run(
-    caller: Can<MayAnswer>,
+    caller: Can<task_runs::Answer>,
     Path(id): Path<Uuid>,
     Json(body): Json<AnswerRun>,
 ) -> Answer {
