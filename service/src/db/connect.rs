@@ -119,18 +119,12 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
         .pragma("cache_size", "-65536")
         .pragma("mmap_size", "268435456")
         .pragma("temp_store", "MEMORY");
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await
-        .map_err(Error::internal)?;
-    let reader = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.pragma("query_only", "ON"));
+    let of = |size| {
+        let pool = SqlitePoolOptions::new().max_connections(size);
+        pool.acquire_timeout(SQLITE_ACQUIRE_TIMEOUT).test_before_acquire(false)
+    };
+    let writer = of(1).connect_with(options.clone()).await.map_err(Error::internal)?;
+    let reader = of(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "ON"));
     let writer = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer));
     refuse_old_sqlite(&writer).await?;
     let reader = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader));

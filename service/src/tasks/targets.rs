@@ -15,7 +15,6 @@ use super::graph::RunGraph;
 use super::run_keys::RunKeys;
 use super::{DefinitionConfig, graph};
 use crate::agents::{AgentConfig, AgentLimits};
-use crate::auth::sight::View;
 use crate::ctx::Ctx;
 use crate::db::{Query, Recent};
 use crate::engine::policy::RunPolicy;
@@ -161,8 +160,9 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
     }
     if !config.steps.is_empty() {
         let at = "/config/steps";
+        let everything = ctx.core.db.tenant(ctx.tenant);
         policy.graph = Some(RunGraph {
-            targets: graph::resolve::targets(ctx, workspace, &View::default(), &config.steps, at).await?,
+            targets: graph::resolve::targets(ctx, &everything, workspace, &config.steps, at).await?,
             steps: config.steps.clone(),
             output: config.output.clone(),
             from_step: None,

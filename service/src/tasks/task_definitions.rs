@@ -374,7 +374,7 @@ async fn check_steps(
     }
     config.check("/config")?;
     graph::resolve::check_nesting(ctx, own, workspace, &config.steps, "/config/steps").await?;
-    graph::resolve::targets(ctx, workspace, &ctx.view, &config.steps, "/config/steps").await.map(drop)
+    graph::resolve::targets(ctx, &ctx.db(), workspace, &config.steps, "/config/steps").await.map(drop)
 }
 
 async fn check_targets(

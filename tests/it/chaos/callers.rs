@@ -30,6 +30,13 @@ pub struct Caller {
     pub dice: Dice,
 }
 
+/// What was answered in the end.
+pub struct Told {
+    pub answer: Answer,
+    /// An earlier try may have been granted: its answer was lost.
+    pub is_in_doubt: bool,
+}
+
 impl Caller {
     /// Until it is told to stop; what was begun is ended.
     pub async fn call(self, stop: CancellationToken) {
@@ -85,7 +92,9 @@ impl Caller {
         let key = dice.percent(80).then(|| format!("create-{case}"));
         let place = self.begin(case, dedupe_key);
         let tries = if key.is_some() { TRIES } else { 1 };
-        let Some(answer) = self.post("create", path, key.as_deref(), &body, tries).await else { return };
+        let Some(Told { answer, .. }) = self.post("create", path, key.as_deref(), &body, tries).await else {
+            return;
+        };
         match (answer.status, id(&answer.body)) {
             (201 | 202, Some(run)) => {
                 self.stage.history.record().creations[place].acknowledged.push(run);
@@ -107,7 +116,8 @@ impl Caller {
             "metadata": { "case": case } });
         let place = self.begin(case, None);
         let key = format!("create-{case}");
-        let Some(answer) = self.post("create", "/v1/task-runs", Some(&key), &body, TRIES).await else {
+        let Some(Told { answer, .. }) = self.post("create", "/v1/task-runs", Some(&key), &body, TRIES).await
+        else {
             return;
         };
         match (answer.status, id(&answer.body)) {
@@ -120,7 +130,9 @@ impl Caller {
 
     /// Its dedupe id makes one of many.
     async fn event(&self, body: &Value) {
-        let Some(answer) = self.post("event", "/v1/events", None, body, TRIES).await else { return };
+        let Some(Told { answer, .. }) = self.post("event", "/v1/events", None, body, TRIES).await else {
+            return;
+        };
         match answer.status {
             200..300 => {
                 let event = body["dedupeId"].as_str().unwrap().to_owned();
@@ -139,7 +151,7 @@ impl Caller {
 
     /// Asks for what was acknowledged already.
     async fn repeat(&self, place: usize, path: &str, key: Option<&str>, body: &Value) {
-        let Some(answer) = self.post("repeat", path, key, body, TRIES).await else { return };
+        let Some(Told { answer, .. }) = self.post("repeat", path, key, body, TRIES).await else { return };
         match (answer.status, id(&answer.body)) {
             (201 | 202, Some(run)) => self.stage.history.record().creations[place].acknowledged.push(run),
             _ => self.wrong("repeat", &answer),
@@ -190,16 +202,14 @@ impl Caller {
         let path = format!("/v1/task-runs/{run}/{name}");
         let key = self.dice.percent(70).then(|| format!("{name}-{}", self.dice.below(u64::MAX)));
         let tries = if key.is_some() { TRIES } else { 1 };
-        let answer = self.post(name, &path, key.as_deref(), &json!({}), tries).await;
-        let granted = match answer {
+        let granted = match self.post(name, &path, key.as_deref(), &json!({}), tries).await {
             None => None,
-            Some(answer) if [200, 202].contains(&answer.status) => {
+            Some(Told { answer, .. }) if [200, 202].contains(&answer.status) => {
                 self.stage.history.see(&answer.body);
                 Some(true)
             }
-            // Perhaps because an earlier try, whose answer was lost, was granted.
-            Some(answer) if answer.status == 409 => (tries == 1).then_some(false),
-            Some(answer) => return self.wrong(name, &answer),
+            Some(told) if told.answer.status == 409 => (!told.is_in_doubt).then_some(false),
+            Some(told) => return self.wrong(name, &told.answer),
         };
         self.stage.history.record().wishes.push(Wish { run, verb, granted });
     }
@@ -212,15 +222,19 @@ impl Caller {
         key: Option<&str>,
         body: &Value,
         tries: u32,
-    ) -> Option<Answer> {
+    ) -> Option<Told> {
+        let mut is_in_doubt = false;
         for _ in 0..tries {
             let answer = self.send("POST", path, key, Some(body)).await;
             let told = answer.as_ref().map_or("lost".to_owned(), |answer| answer.status.to_string());
             self.stage.history.count(name, &told);
             match answer {
                 Some(answer) if answer.body["code"] == "idempotency_in_flight" => {}
-                Some(answer) if answer.status < 500 && answer.status != 429 => return Some(answer),
-                _ => {}
+                Some(answer) if answer.status < 500 && answer.status != 429 => {
+                    return Some(Told { answer, is_in_doubt });
+                }
+                Some(answer) if answer.status == 429 => {}
+                _ => is_in_doubt = true,
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -255,10 +269,10 @@ impl Caller {
 pub async fn pause_schedule(stage: Arc<Stage>, dice: Dice) {
     let path = format!("/v1/scheduled-tasks/{}/pause", stage.targets.schedule);
     let caller = Caller { stage, number: 0, dice };
-    let answer = caller.post("pause", &path, Some("pause"), &json!({}), TRIES).await.unwrap();
-    // Paused already: by the request whose answer was lost.
-    if answer.status >= 300 && answer.status != 409 {
-        caller.wrong("pause", &answer);
+    let told = caller.post("pause", &path, Some("pause"), &json!({}), TRIES).await.unwrap();
+    let is_paused = told.answer.status < 300 || (told.answer.status == 409 && told.is_in_doubt);
+    if !is_paused {
+        caller.wrong("pause", &told.answer);
     }
 }
 

@@ -7,46 +7,10 @@ use service::auth::permissions;
 
 use super::cases::{self, Case, Takes};
 use super::tenants::compare;
-use super::world::World;
+use super::world::{WITHIN, World};
 use crate::support::{App, Client, people};
 
 const AT_ONCE: usize = 8;
-/// What may belong to a workspace.
-const WITHIN: &[&str] = &[
-    "agent",
-    "paused",
-    "tool",
-    "bound",
-    "request",
-    "definition",
-    "tool-definition",
-    "run",
-    "delayed",
-    "cancelled",
-    "waiting",
-    "approval",
-    "questioning",
-    "question",
-    "event",
-    "webhook",
-    "placed-webhook",
-    "hook",
-    "hooked",
-    "used-hook",
-    "delivery",
-    "hook-run",
-    "api-key",
-    "placed-agent",
-    "placed-tool",
-    "placed-definition",
-    "placed-run",
-    "placed-key",
-    "schedule",
-    "paused-schedule",
-    "fire",
-    "scheduled-run",
-    "placed-schedule",
-];
 /// The workspace itself and its team: administrators see them.
 const FRAME: [&str; 3] = ["workspace", "archived", "team-member"];
 /// The log is whole for who may read it (docs/security.md).

@@ -9,8 +9,8 @@ use sea_orm::{ColumnTrait as _, Condition};
 use uuid::Uuid;
 
 use super::{GraphStep, StepTarget};
-use crate::auth::sight::View;
 use crate::ctx::Ctx;
+use crate::db::TenantDb;
 use crate::error::{Error, FieldError, Result, pointer_to};
 use crate::tasks::DefinitionConfig;
 
@@ -19,21 +19,21 @@ const DEEPEST: usize = 4;
 /// Definitions that one graph leads to.
 const MOST_DEFINITIONS: usize = 200;
 
-/// The rows that the steps name, in their order: of the graph's workspace, or of none, and within `view`, which
-/// is the caller's who saves the graph, and everything when it runs. `at` is where the steps stand.
+/// The rows of `db` that the steps name, in their order: of the graph's workspace, or of none. `at` is where the
+/// steps stand.
 ///
 /// # Errors
 /// [`Error::Invalid`] with a pointer to each name that means nothing.
 pub async fn targets(
     ctx: &Ctx,
+    db: &TenantDb,
     workspace: Option<Uuid>,
-    view: &View,
     steps: &[GraphStep],
     at: &str,
 ) -> Result<Vec<StepTarget>> {
     let (mut found, mut errors) = (Vec::with_capacity(steps.len()), Vec::new());
     for (index, step) in steps.iter().enumerate() {
-        match target(ctx, workspace, view, step).await? {
+        match target(ctx, db, workspace, step).await? {
             Ok(target) => found.push(target),
             Err((field, message)) => {
                 let place = pointer_to(&pointer_to(at, index), field);
@@ -46,18 +46,18 @@ pub async fn targets(
 
 type Named = Result<StepTarget, (&'static str, String)>;
 
-async fn target(ctx: &Ctx, workspace: Option<Uuid>, view: &View, step: &GraphStep) -> Result<Named> {
+async fn target(ctx: &Ctx, db: &TenantDb, workspace: Option<Uuid>, step: &GraphStep) -> Result<Named> {
     let reach = &ctx.rights.reach;
     let found = match (&step.tool, &step.agent, &step.definition) {
         // Who is limited to agents uses nothing else.
         (Some(_), ..) | (None, None, Some(_)) if reach.is_limited() => None,
-        (Some(name), ..) => find_tool(ctx, workspace, view, name).await?.map(StepTarget::Tool),
+        (Some(name), ..) => find_tool(db, workspace, name).await?.map(StepTarget::Tool),
         (None, Some(name), _) => {
-            let found = find_agent(ctx, workspace, view, name).await?;
+            let found = find_agent(db, workspace, name).await?;
             found.filter(|id| reach.holds_agent(Some(*id))).map(StepTarget::Agent)
         }
         (None, None, Some(name)) => {
-            let found = find_definition(ctx, workspace, view, name).await?;
+            let found = find_definition(db, workspace, name).await?;
             found.map(|row| StepTarget::Definition(row.id))
         }
         (None, None, None) => None,
@@ -78,37 +78,33 @@ fn named<C: sea_orm::ColumnTrait>(id: C, name: C, given: &str) -> Condition {
     }
 }
 
-fn is_within(used: Option<Uuid>, workspace: Option<Uuid>, view: &View) -> bool {
-    (used.is_none() || used == workspace) && view.sees(used)
+fn is_within(used: Option<Uuid>, workspace: Option<Uuid>) -> bool {
+    used.is_none() || used == workspace
 }
 
-async fn find_tool(ctx: &Ctx, workspace: Option<Uuid>, view: &View, given: &str) -> Result<Option<Uuid>> {
-    let db = ctx.db();
-    let rows = db.everywhere::<tool::Entity>();
+async fn find_tool(db: &TenantDb, workspace: Option<Uuid>, given: &str) -> Result<Option<Uuid>> {
+    let rows = db.find::<tool::Entity>();
     let rows = rows.filter(named(tool::Column::Id, tool::Column::Name, given));
     let found = rows.filter(tool::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)).map(|row| row.id))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace)).map(|row| row.id))
 }
 
-async fn find_agent(ctx: &Ctx, workspace: Option<Uuid>, view: &View, given: &str) -> Result<Option<Uuid>> {
-    let db = ctx.db();
-    let rows = db.everywhere::<agent::Entity>();
+async fn find_agent(db: &TenantDb, workspace: Option<Uuid>, given: &str) -> Result<Option<Uuid>> {
+    let rows = db.find::<agent::Entity>();
     let rows = rows.filter(named(agent::Column::Id, agent::Column::Slug, given));
     let found = rows.filter(agent::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)).map(|row| row.id))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace)).map(|row| row.id))
 }
 
 async fn find_definition(
-    ctx: &Ctx,
+    db: &TenantDb,
     workspace: Option<Uuid>,
-    view: &View,
     given: &str,
 ) -> Result<Option<task_definition::Model>> {
-    let db = ctx.db();
-    let rows = db.everywhere::<task_definition::Entity>();
+    let rows = db.find::<task_definition::Entity>();
     let rows = rows.filter(named(task_definition::Column::Id, task_definition::Column::Name, given));
     let found = rows.filter(task_definition::Column::DeletedAt.is_null()).one().await?;
-    Ok(found.filter(|row| is_within(row.workspace_id, workspace, view)))
+    Ok(found.filter(|row| is_within(row.workspace_id, workspace)))
 }
 
 /// Whether a definition of this id or name would lead back to itself through the definitions that its steps
@@ -123,6 +119,7 @@ pub async fn check_nesting(
     steps: &[GraphStep],
     at: &str,
 ) -> Result<()> {
+    let db = ctx.core.db.tenant(ctx.tenant);
     for (index, step) in steps.iter().enumerate() {
         let Some(name) = &step.definition else { continue };
         let place = || pointer_to(&pointer_to(at, index), "definition");
@@ -135,7 +132,7 @@ pub async fn check_nesting(
         for depth in 1.. {
             let mut next = Vec::new();
             for name in level {
-                let Some(row) = find_definition(ctx, workspace, &View::default(), &name).await? else {
+                let Some(row) = find_definition(&db, workspace, &name).await? else {
                     continue;
                 };
                 if is_own(Some(row.id), &row.name) {

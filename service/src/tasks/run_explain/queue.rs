@@ -112,16 +112,19 @@ async fn installation(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>
 async fn of_tenant(ctx: &Ctx) -> Result<Option<CauseView>> {
     let db = ctx.db();
     let tenant = db.get::<tenant::Entity>(ctx.tenant).await?.ok_or(Error::not_found("tenant"))?;
-    let message = match tenant.status {
+    let (code, message) = match tenant.status {
         TenantStatus::Active if tenant.stopped_at.is_some() => {
-            let message = "The tenant's emergency stop is on: it starts nothing.";
-            return Ok(Some(CauseView::blocking(CauseCode::TenantStopped, message)));
+            (CauseCode::TenantStopped, "The tenant's emergency stop is on: it starts nothing.")
         }
         TenantStatus::Active => return Ok(None),
-        TenantStatus::Suspended => "The tenant is suspended: it starts nothing.",
-        TenantStatus::Closing | TenantStatus::Erasing => "The tenant is being closed: it starts nothing.",
+        TenantStatus::Suspended => {
+            (CauseCode::TenantNotActive, "The tenant is suspended: it starts nothing.")
+        }
+        TenantStatus::Closing | TenantStatus::Erasing => {
+            (CauseCode::TenantNotActive, "The tenant is being closed: it starts nothing.")
+        }
     };
-    Ok(Some(CauseView::blocking(CauseCode::TenantNotActive, message)))
+    Ok(Some(CauseView::blocking(code, message)))
 }
 
 fn of_agent(agent: &agent::Model) -> Option<CauseView> {

@@ -97,14 +97,7 @@ impl World<'_> {
 
     /// The approval that the run waits for.
     pub(super) async fn asked(&self, run: &str) -> String {
-        let mut changes = self.app.core.engine.watch(run.parse().unwrap());
-        loop {
-            let path = format!("/v1/approvals?runId={run}");
-            if let Some(approval) = self.owner.get(&path).await.expect(200)["data"].get(0) {
-                return text(&approval["id"]);
-            }
-            changes.changed().await;
-        }
+        self.first_of(&format!("/v1/approvals?runId={run}"), run).await
     }
 
     /// A hook of a definition of its own that takes whatever is sent, as it is shown once.
@@ -116,11 +109,15 @@ impl World<'_> {
 
     /// The question that the run waits for.
     pub(super) async fn question(&self, run: &str) -> String {
+        self.first_of(&format!("/v1/run-waits?runId={run}"), run).await
+    }
+
+    /// The first row of this list, which a change of the run brings.
+    async fn first_of(&self, list: &str, run: &str) -> String {
         let mut changes = self.app.core.engine.watch(run.parse().unwrap());
         loop {
-            let path = format!("/v1/run-waits?runId={run}");
-            if let Some(wait) = self.owner.get(&path).await.expect(200)["data"].get(0) {
-                return text(&wait["id"]);
+            if let Some(row) = self.owner.get(list).await.expect(200)["data"].get(0) {
+                return text(&row["id"]);
             }
             changes.changed().await;
         }

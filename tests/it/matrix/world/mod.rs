@@ -13,8 +13,8 @@ use crate::support::oidc_server::OidcServer;
 use crate::support::second_factors::{self, Authenticator};
 use crate::support::{App, Client, PASSWORD, accounts, eventually, mails, people};
 
-/// Kinds that a case may ask for, in an order in which they can be made.
-pub const KINDS: &[&str] = &[
+/// Kinds that a case may ask for and that belong to the tenant as a whole.
+const OF_TENANT: &[&str] = &[
     "tenant",
     "other-tenant",
     "suspended-tenant",
@@ -43,11 +43,23 @@ pub const KINDS: &[&str] = &[
     "domain",
     "oidc-token",
     "state-token",
-    "api-key",
     "notification",
     "integration",
     "secret",
     "price",
+    "bulk",
+    "worked-bulk",
+    "link-token",
+    "hook-token",
+    "user",
+    "person",
+    "barred",
+    "audit",
+    "privacy",
+];
+
+/// Those that may belong to a workspace.
+pub const WITHIN: &[&str] = &[
     "agent",
     "paused",
     "tool",
@@ -60,13 +72,6 @@ pub const KINDS: &[&str] = &[
     "cancelled",
     "waiting",
     "approval",
-    "bulk",
-    "worked-bulk",
-    "schedule",
-    "paused-schedule",
-    "fire",
-    "scheduled-run",
-    "link-token",
     "questioning",
     "question",
     "event",
@@ -75,20 +80,19 @@ pub const KINDS: &[&str] = &[
     "hook",
     "hooked",
     "used-hook",
-    "hook-token",
     "delivery",
     "hook-run",
+    "api-key",
     "placed-agent",
     "placed-tool",
     "placed-definition",
     "placed-run",
-    "placed-schedule",
     "placed-key",
-    "user",
-    "person",
-    "barred",
-    "audit",
-    "privacy",
+    "schedule",
+    "paused-schedule",
+    "fire",
+    "scheduled-run",
+    "placed-schedule",
 ];
 
 pub struct World<'a> {
@@ -119,7 +123,7 @@ impl<'a> World<'a> {
     /// With one of every kind, and two of what is listed.
     pub async fn of(app: &'a App, tenant: &'a crate::support::Tenant) -> Self {
         let world = Self::empty(app, tenant, None);
-        for kind in KINDS {
+        for kind in OF_TENANT.iter().chain(WITHIN) {
             world.kept(kind).await;
         }
         for kind in [
