@@ -40,7 +40,7 @@ const MOST_PREVIEWED: u32 = 100;
 pub struct Recurrence {
     /// Minute, hour, day of the month, month, day of the week, with seconds before them if there are six
     /// fields. Lists, ranges, steps, names, `L`, `W` and `#` are known; a day matches if either of two
-    /// restricted day fields does.
+    /// restricted day fields does (anything but `*` restricts, `*/2` too).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[validate(length(min = 9, max = "LONGEST_CRON"))]
     #[schema(min_length = 9, max_length = 200)]

@@ -4,6 +4,7 @@
 //! capped, and values leave the engine through a capped writer, because a sequence may be lazy. Nor to
 //! stay fast: what an expression names times what it does with it is bounded before it is evaluated.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ use minijinja::value::{ValueKind, merge_maps};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, filters, tests};
 use serde_json::Value;
 
-use super::MAX_OUTPUT;
+use super::{MAX_OUTPUT, scan};
 
 /// Instructions one expression may execute.
 const FUEL: u64 = 20_000;
@@ -84,8 +85,15 @@ impl fmt::Debug for Expression {
 impl Expression {
     pub(super) fn compile(source: &str) -> Result<Self, String> {
         let compiled = ENGINE.compile_expression_owned(source.to_owned()).map_err(|e| message(source, &e))?;
-        let mut names: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
-        names.sort();
+        let mut names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
+        // The library does not look into what is sliced.
+        let mut whole = scan::without_slice(source);
+        while let Some(source) = whole {
+            let inner = ENGINE.compile_expression(&source).map_err(|e| message(&source, &e))?;
+            names.extend(inner.undeclared_variables(true));
+            whole = scan::without_slice(&source);
+        }
+        let names = names.into_iter().collect();
         Ok(Self { compiled, source: source.to_owned(), names, walks: walks(source) })
     }
 

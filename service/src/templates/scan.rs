@@ -51,6 +51,27 @@ fn expression_end(opened: &str) -> Result<usize, String> {
     Err("{{ is not closed".to_owned())
 }
 
+/// The expression without the first `[start:stop:step]` that closes in it; none if it has none.
+pub(super) fn without_slice(expression: &str) -> Option<String> {
+    // Where each bracket opened, and whether a colon stands right in it.
+    let mut open: Vec<(char, usize, bool)> = Vec::new();
+    let mut chars = expression.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' | '\'' => skip_string(&mut chars, c),
+            '[' | '(' | '{' => open.push((c, at, false)),
+            ':' => open.last_mut()?.2 = true,
+            ']' | ')' | '}' => {
+                if let ('[', from, true) = open.pop()? {
+                    return Some([&expression[..from], &expression[at + 1..]].concat());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 fn skip_string(chars: &mut Peekable<CharIndices<'_>>, quote: char) {
     while let Some((_, c)) = chars.next() {
         if c == '\\' {

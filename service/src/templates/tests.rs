@@ -142,6 +142,20 @@ fn long_walks_are_refused_before_they_begin() {
 }
 
 #[test]
+fn what_is_sliced_is_named() {
+    for (source, names) in [
+        ("a.b[1:c]", &["a.b", "c"][..]),
+        ("(a + b)[d[1:]:2] | join", &["a", "b", "d"]),
+        ("[a[0], {'x:]': b[::-1]}][1:]", &["a", "b"]),
+        ("{'a': b}['a']", &["b"]),
+    ] {
+        let template = Template::compile(&json!(format!("{{{{ {source} }}}}")), "").unwrap();
+        let found: Vec<String> = template.names("").into_iter().map(|(_, name)| name).collect();
+        assert_eq!(found, names, "{source}");
+    }
+}
+
+#[test]
 fn depth_and_expression_size_are_bounded() {
     let nested = |levels: usize| (0..levels).fold(json!("{{ x }}"), |inner, _| json!([inner]));
     assert!(Template::check(&nested(31), "").is_ok());

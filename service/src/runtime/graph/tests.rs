@@ -144,8 +144,8 @@ impl Dice {
 /// A random graph, run to its end with its children ending in a random order, by the wake-ups it asked for.
 #[test]
 fn any_graph_ends_and_starts_each_child_once() {
-    for seed in 1..400 {
-        let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+    for seed in 1..400_u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let count = 1 + dice.below(9);
         let steps: Vec<Value> = (0..count)
             .map(|index| {

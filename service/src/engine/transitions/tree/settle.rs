@@ -31,8 +31,10 @@ struct Sum {
     cost: Nanos,
     unpriced: bool,
     all: i64,
+    /// Of those that are settled.
     ended: i64,
     failed: i64,
+    unsettled: i64,
 }
 
 struct Row {
@@ -68,8 +70,11 @@ pub async fn settle(tx: &SystemTx, parents: Vec<Place>, now: DateTime<Utc>) -> R
             break;
         }
         let places: Vec<Place> = held.keys().copied().collect();
+        // What ends between the two counts for neither: a parent that wakes has the cost of all that woke it.
+        let shares = take_shares(tx, &places).await?;
         let mut sums = count(tx, &places).await?;
-        for (parent, cost, unpriced) in take_shares(tx, &places).await? {
+        ripple.again |= sums.values().any(|sum| sum.unsettled > 0);
+        for (parent, cost, unpriced) in shares {
             let sum = sums.entry(parent).or_default();
             sum.cost += cost;
             sum.unpriced |= unpriced;
@@ -108,10 +113,12 @@ async fn hold(tx: &SystemTx, parents: Vec<Place>) -> Result<BTreeMap<Place, Pare
 async fn count(tx: &SystemTx, parents: &[Place]) -> Result<BTreeMap<Place, Sum>, DbErr> {
     let sql = format!(
         "SELECT c.tenant_id, c.parent_run_id, COUNT(*) AS of_all, \
-         COUNT(c.completed_at) AS of_ended, \
-         COUNT(CASE WHEN c.status IN ('FAILED', 'CANCELLED') THEN 1 END) AS of_failed \
+         COUNT(CASE WHEN {settled} THEN 1 END) AS of_ended, \
+         COUNT(CASE WHEN {settled} AND c.status IN ('FAILED', 'CANCELLED') THEN 1 END) AS of_failed, \
+         COUNT(CASE WHEN c.completed_at IS NOT NULL AND NOT c.settled THEN 1 END) AS of_unsettled \
          FROM {rows} JOIN task_run c ON c.tenant_id = v.tenant_id AND c.parent_run_id = v.id \
          GROUP BY c.tenant_id, c.parent_run_id",
+        settled = "c.completed_at IS NOT NULL AND c.settled",
         rows = tx.dialect().rows(1, &PLACE),
     );
     let mut sums = BTreeMap::new();
@@ -120,6 +127,7 @@ async fn count(tx: &SystemTx, parents: &[Place]) -> Result<BTreeMap<Place, Sum>,
             all: row.try_get("", "of_all")?,
             ended: row.try_get("", "of_ended")?,
             failed: row.try_get("", "of_failed")?,
+            unsettled: row.try_get("", "of_unsettled")?,
             ..Sum::default()
         };
         sums.insert((row.try_get("", "tenant_id")?, row.try_get("", "parent_run_id")?), sum);

@@ -92,11 +92,12 @@ fn turns(messages: &[Message]) -> Vec<Value> {
             }
         };
         match turns.last_mut() {
+            // An answer without anything to see leaves the turns around it to become one.
+            _ if blocks.is_empty() => {}
             Some((last, before)) if *last == role => before.extend(blocks),
             _ => turns.push((role, blocks)),
         }
     }
-    turns.retain(|(_, blocks)| !blocks.is_empty());
     if turns.first().is_none_or(|(role, _)| *role != "user") {
         turns.insert(0, ("user", vec![text(BEGIN)]));
     }
