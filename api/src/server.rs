@@ -38,6 +38,8 @@ pub struct Options {
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub metrics: MetricsAccess,
+    /// How long a client may take for the head of a request.
+    pub head: Duration,
     /// How long a drain waits for requests in flight.
     pub drain: Duration,
 }
@@ -66,6 +68,7 @@ impl Default for Options {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             metrics: MetricsAccess::Anyone,
+            head: Duration::from_secs(10),
             drain: Duration::from_secs(30),
         }
     }
@@ -115,7 +118,7 @@ fn server(
     .workers(options.workers)
     .max_connections(options.max_connections_per_worker)
     .keep_alive(Duration::from_secs(75))
-    .client_request_timeout(Duration::from_secs(10))
+    .client_request_timeout(options.head)
     .client_disconnect_timeout(Duration::from_secs(2))
     .shutdown_timeout(options.drain.as_secs())
     .disable_signals()

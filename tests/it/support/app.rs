@@ -131,7 +131,14 @@ impl Drop for App {
 }
 
 fn options() -> api::server::Options {
-    api::server::Options { workers: 1, drain: Duration::from_millis(100), ..Default::default() }
+    let defaults = api::server::Options::default();
+    // Client and server share a busy machine: who is slow is not the server's enemy here.
+    api::server::Options {
+        workers: 1,
+        head: Duration::from_secs(120),
+        drain: Duration::from_millis(100),
+        ..defaults
+    }
 }
 
 async fn config(backend: Backend, folder: &TempDir) -> Config {

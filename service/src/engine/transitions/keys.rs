@@ -105,9 +105,11 @@ pub async fn admit(tx: &SystemTx, new: NewRun) -> Result<Admitted, DbErr> {
 }
 
 /// The run that answers for the new one's dedupe key; else the key is the new one's for its time. Who comes at
-/// the same moment waits here for the other's commit.
+/// the same moment waits here for the other's commit: by a lock, because a statement that waits for the key's
+/// row does not see the run that was committed with it.
 async fn claimed_by_other(tx: &SystemTx, run: &Model, now: DateTime<Utc>) -> Result<Option<Model>, DbErr> {
     let (Some(seconds), Some(key)) = (dedupe_seconds(run), &run.dedupe_key) else { return Ok(None) };
+    tx.lock(&format!("run-dedupe/{}/{key}", run.tenant_id)).await?;
     let until = now + TimeDelta::seconds(i64::from(seconds));
     let take = "INSERT INTO run_dedupe (tenant_id, key, run_id, expires_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (tenant_id, key) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at \
