@@ -30,7 +30,7 @@ impl Ids {
     /// its random part are a fraction of the millisecond (RFC 9562, section 6.2, method 3).
     pub fn next(&self) -> Uuid {
         let micros = u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0);
-        let now = ((micros / 1_000) << 12) | ((micros % 1_000 << 12) / 1_000);
+        let now = ((micros / 1_000) << 12) | (((micros % 1_000) << 12) / 1_000);
         let newest = |last: u64| Some(now.max(last + 1));
         let last = self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, newest).unwrap_or(now);
         let ticks = now.max(last + 1);
