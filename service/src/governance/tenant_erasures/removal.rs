@@ -125,8 +125,10 @@ async fn batch(core: &Core, tenant: Uuid, erased: &Erased) -> Result<Option<u64>
     if cut + removed > 0 {
         *receipt.entry(erased.table.to_owned()).or_default() += removed;
         count(core, &tx, &receipt, None).await?;
-        tx.commit(Recorded::bookkeeping()).await?;
     }
+    // In any case: a transaction that is dropped holds its locks a while longer, and the next batch would take
+    // this one for another node.
+    tx.commit(Recorded::bookkeeping()).await?;
     Ok(Some(cut + removed))
 }
 
