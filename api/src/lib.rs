@@ -9,7 +9,7 @@ pub mod error;
 pub mod extract;
 mod gate;
 mod health;
-mod json_lines;
+mod lines;
 mod metrics;
 mod middleware;
 pub mod openapi;

@@ -25,8 +25,8 @@ use crate::notifications::mails::Smtp;
 use crate::runtime::ToolCache;
 use crate::schema::SchemaCache;
 use crate::secrets::{self, MasterKeys};
+use crate::tasks::alarm::Alarm;
 use crate::tasks::hooks::HookRates;
-use crate::tasks::scheduled_tasks::Alarm;
 use crate::tasks::targets::TargetCache;
 use crate::usage::PriceCache;
 
@@ -59,8 +59,9 @@ pub struct Parts {
     pub tools: ToolCache,
     pub hook_rates: HookRates,
     pub engine: Engine,
-    /// Wakes this node's look for what is due.
+    /// Wake this node's looks for what is due.
     pub schedules: Alarm,
+    pub batches: Alarm,
     /// Whether this is a restored copy that may do no work yet.
     pub quarantine: Quarantine,
 }
@@ -126,6 +127,7 @@ impl Core {
                 quarantine.clone(),
             ),
             schedules: Alarm::default(),
+            batches: Alarm::default(),
             quarantine,
             config,
             clock,

@@ -20,6 +20,8 @@ use crate::error::HttpError;
 use crate::extract::Body;
 
 const MOST: usize = 1 << 20;
+/// Of the targets of a batch, which are read as they come.
+const MOST_TARGETS: usize = 16 << 20;
 /// Enough to sign in.
 const MOST_UNKNOWN: usize = 64 << 10;
 const TOTAL: Duration = Duration::from_secs(30);
@@ -30,7 +32,12 @@ pub async fn buffer(mut request: ServiceRequest, next: Next<impl MessageBody + '
     let known = matches!(request.extensions().get::<Caller>(), Some(Caller::Known(_)));
     // What the senders of hooks prove is in the body.
     let to_hook = routed_path(request.request()).starts_with("/v1/hooks/");
-    let most = if known || to_hook { MOST } else { MOST_UNKNOWN };
+    let most = match known {
+        true if takes_targets(&request) => MOST_TARGETS,
+        true => MOST,
+        false if to_hook => MOST,
+        false => MOST_UNKNOWN,
+    };
     let declared =
         request.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: usize| length > most) {
@@ -45,6 +52,11 @@ pub async fn buffer(mut request: ServiceRequest, next: Next<impl MessageBody + '
         Err(error) => return refuse(request, error),
     }
     next.call(request).await.map(boxed)
+}
+
+fn takes_targets(request: &ServiceRequest) -> bool {
+    let path = routed_path(request.request());
+    path.starts_with("/v1/batch-tasks/") && path.ends_with("/targets")
 }
 
 /// By when the next bytes must come: a rate of 1 KiB/s after the first seconds, and a total.

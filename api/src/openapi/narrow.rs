@@ -24,6 +24,7 @@ const NOT_SEARCHED: &[&str] = &[
     "list_run_waits",
     "list_schedule_fires",
     "list_task_runs",
+    "list_task_targets",
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
@@ -49,6 +50,7 @@ const NOT_LABELLED: &[&str] = &[
     "list_privacy_requests",
     "list_run_waits",
     "list_schedule_fires",
+    "list_task_targets",
     "list_team_activity_logs",
     "list_team_invites",
     "list_team_members",
@@ -67,6 +69,7 @@ const NOT_UPDATED: &[&str] = &[
     "list_notifications",
     "list_schedule_fires",
     "list_task_runs",
+    "list_task_targets",
     "list_team_activity_logs",
 ];
 

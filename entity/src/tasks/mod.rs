@@ -1,6 +1,7 @@
 //! Task definitions, runs and their records.
 
 pub mod approval;
+pub mod batch_task;
 pub mod bulk_action;
 pub mod bulk_action_item;
 pub mod engine_node;
@@ -17,3 +18,4 @@ pub mod schedule_fire;
 pub mod scheduled_task;
 pub mod task_definition;
 pub mod task_run;
+pub mod task_target;

@@ -18,12 +18,13 @@ pub struct PermissionRow {
 }
 
 /// What is done to what belongs to a workspace: all that an API key of a workspace can hold.
-const WITHIN_WORKSPACES: [&str; 8] = [
+const WITHIN_WORKSPACES: [&str; 9] = [
     "agents",
     "tools",
     "task-definitions",
     "task-runs",
     "scheduled-tasks",
+    "batch-tasks",
     "events",
     "inbound-hooks",
     "approvals",
@@ -155,6 +156,11 @@ permissions! {
         Read "read" Viewer "List and read inbound hooks and their deliveries, without secrets."
         Write "write" Manager "Create, change, rotate and delete inbound hooks."
         Replay "replay" Operator "Send deliveries of inbound hooks again."
+    }
+    batch_tasks "batch-tasks" {
+        Read "read" Viewer "List, read, estimate and rehearse batch tasks, and read their targets and results."
+        Write "write" Manager "Create, change and delete batch tasks and add targets."
+        Operate "operate" Operator "Start, pause, resume, cancel and retry batch tasks."
     }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."

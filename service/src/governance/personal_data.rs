@@ -102,6 +102,17 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
         ],
     ),
     ("bulk_action_item", &[("outcome", Nothing), ("code", Nothing), ("message", Content)]),
+    (
+        "batch_task",
+        &[
+            ("name", Content),
+            ("status", Nothing),
+            ("status_reason", Nothing),
+            ("status_note", Content),
+            ("created_by", Pseudonym),
+            ("metadata", Content),
+        ],
+    ),
     ("engine_node", &[("name", Nothing), ("key_versions", Nothing)]),
     (
         "event",
@@ -263,6 +274,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("metadata", Content),
         ],
     ),
+    ("task_target", &[("target_key", Content), ("input", Content), ("status", Nothing), ("error", Content)]),
     (
         "team_invite",
         &[("email", Personal), ("role", Nothing), ("status", Nothing), ("workspace_ids", Nothing)],

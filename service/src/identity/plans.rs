@@ -17,6 +17,7 @@ pub struct PlanLimits {
     pub tools: u32,
     pub task_definitions: u32,
     pub scheduled_tasks: u32,
+    pub batch_tasks: u32,
     pub integrations: u32,
     /// Keys that work.
     pub api_keys: u32,
@@ -33,12 +34,13 @@ pub struct PlanLimits {
 }
 
 /// The least and the most that each value may be.
-const BOUNDS: [(&str, u32, u32); 12] = [
+const BOUNDS: [(&str, u32, u32); 13] = [
     ("members", 1, MOST),
     ("agents", 0, MOST),
     ("tools", 0, MOST),
     ("taskDefinitions", 0, MOST),
     ("scheduledTasks", 0, MOST),
+    ("batchTasks", 0, MOST),
     ("integrations", 0, MOST),
     ("apiKeys", 0, MOST),
     ("runsPerMonth", 0, u32::MAX),
@@ -61,6 +63,7 @@ impl Default for Plans {
             tools: 100,
             task_definitions: 100,
             scheduled_tasks: 1_000,
+            batch_tasks: 200,
             integrations: 20,
             api_keys: 50,
             runs_per_month: 1_000_000,
@@ -75,6 +78,7 @@ impl Default for Plans {
             tools: 500,
             task_definitions: 500,
             scheduled_tasks: 5_000,
+            batch_tasks: 1_000,
             integrations: 100,
             api_keys: 200,
             runs_per_month: 10_000_000,
@@ -89,6 +93,7 @@ impl Default for Plans {
             tools: 5_000,
             task_definitions: 5_000,
             scheduled_tasks: 50_000,
+            batch_tasks: 10_000,
             integrations: 1_000,
             api_keys: 1_000,
             runs_per_month: 100_000_000,
@@ -103,6 +108,7 @@ impl Default for Plans {
             tools: 50_000,
             task_definitions: 50_000,
             scheduled_tasks: 500_000,
+            batch_tasks: 100_000,
             integrations: 10_000,
             api_keys: 10_000,
             runs_per_month: 2_000_000_000,

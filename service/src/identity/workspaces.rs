@@ -23,7 +23,7 @@ use crate::ctx::Ctx;
 use crate::db::{TenantDb, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
-use crate::tasks::scheduled_tasks;
+use crate::tasks::{batch_tasks, scheduled_tasks};
 
 pub use transfer::{MoveToWorkspace, MovedToWorkspace, release, transfer};
 pub use views::{CreateWorkspace, UpdateWorkspace, WorkspaceFilter, WorkspacePage, WorkspaceView};
@@ -162,7 +162,7 @@ async fn is_in_team(ctx: &Ctx, workspace: Uuid) -> Result<bool> {
 }
 
 /// Nothing new is made in it or run from it until it is unarchived; what runs goes on to its end. Its schedules
-/// are paused until then.
+/// are paused until then, and its batches until they are resumed.
 ///
 /// # Errors
 /// 409 `invalid_transition`.
@@ -199,7 +199,10 @@ async fn set_archived(ctx: &Ctx, id: Uuid, archived: bool) -> Result<WorkspaceVi
         return Err(Error::conflict("invalid_transition", format!("The workspace is {state}.")));
     };
     match archived {
-        true => scheduled_tasks::pause_within(&tx, id, now).await?,
+        true => {
+            scheduled_tasks::pause_within(&tx, id, now).await?;
+            batch_tasks::pause_within(&tx, id, now).await?;
+        }
         false => scheduled_tasks::resume_within(&tx, id, now).await?,
     }
     let view = WorkspaceView::from(row);

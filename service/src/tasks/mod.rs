@@ -1,7 +1,9 @@
 //! Tasks: what to run, and the runs.
 
+pub mod alarm;
 pub mod approval_links;
 pub mod approvals;
+pub mod batch_tasks;
 pub mod bulk_actions;
 pub mod children;
 pub mod definition_config;
@@ -23,6 +25,7 @@ pub mod scheduled_tasks;
 pub mod targets;
 pub mod task_definitions;
 pub mod task_runs;
+pub mod task_targets;
 pub mod tool_invocations;
 pub mod triggers;
 

@@ -39,7 +39,7 @@ pub use actions::{
 };
 pub(super) use belonging::follow;
 pub(crate) use belonging::{move_of, pause_within, resume_within};
-pub use rounds::{Alarm, round, run};
+pub use rounds::{round, run};
 pub use settings::ScheduleSettings;
 pub use views::{
     CreateScheduledTask, ScheduledTaskFilter, ScheduledTaskPage, ScheduledTaskView, UpdateScheduledTask,

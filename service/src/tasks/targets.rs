@@ -2,6 +2,7 @@
 //!
 //! Targets are read through a cache, so that creating runs in numbers costs no query each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use entity::agents::{agent, tool};
@@ -40,6 +41,8 @@ pub struct Target {
     pub policy: RunPolicy,
     pub stored_policy: Value,
     pub input_schema: Option<Schema>,
+    /// The type of each member of the input, where the schema names one.
+    pub input_types: BTreeMap<String, String>,
     pub priority: i32,
     pub keys: Option<RunKeys>,
     /// The input is a chat: `{"messages": […]}`.
@@ -123,6 +126,7 @@ fn target(
         policy,
         stored_policy,
         input_schema: None,
+        input_types: BTreeMap::new(),
         priority: 0,
         keys: None,
         chat: false,
@@ -172,13 +176,22 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         None => None,
         Some(schema) => Some(ctx.core.schemas.get(schema).await?),
     };
+    let input_types = config.input_schema.as_ref().map(types).unwrap_or_default();
     Ok(Target {
         input_schema,
+        input_types,
         priority: config.priority,
         keys: RunKeys::of(definition.id, &config)?,
         chat: definition.kind == TaskType::Chat,
         ..target(workspace, Some(definition.id), agent, definition.tool_id, policy)?
     })
+}
+
+fn types(schema: &Value) -> BTreeMap<String, String> {
+    let members = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let typed =
+        members.filter_map(|(name, member)| Some((name.clone(), member.get("type")?.as_str()?.to_owned())));
+    typed.collect()
 }
 
 async fn live_agent<C: ConnectionTrait>(

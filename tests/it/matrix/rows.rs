@@ -6,8 +6,8 @@ use service::db::Reason;
 
 use crate::support::{App, Backend};
 
-/// Written beside what a request does: when a credential was used, and answers of its own caller.
-const BOOKKEEPING: [&str; 1] = ["last_used_at"];
+/// Written beside what a request does: when a credential was used, and when a batch is looked at again.
+const BOOKKEEPING: [&str; 2] = ["last_used_at", "next_at"];
 
 /// The rows of every table that has the tenant's id.
 pub async fn of(app: &App, tenant: &str) -> BTreeMap<String, Vec<String>> {

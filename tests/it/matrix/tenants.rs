@@ -118,7 +118,10 @@ on_both! {
 /// Whether nothing is told any more that was caused before.
 async fn all_are_told(app: &App) -> bool {
     let sql = "SELECT 1 AS untold FROM approval WHERE told_at IS NULL AND status = 'PENDING' \
-         UNION ALL SELECT 1 AS untold FROM schedule_fire WHERE settled_at IS NULL";
+         UNION ALL SELECT 1 AS untold FROM schedule_fire WHERE settled_at IS NULL \
+         UNION ALL SELECT 1 AS untold FROM batch_task b WHERE deleted_at IS NULL AND (status = 'VALIDATING' \
+         OR (status = 'RUNNING' AND NOT EXISTS (SELECT 1 FROM task_target t WHERE t.tenant_id = b.tenant_id \
+         AND t.batch_id = b.id AND t.status = 'RUNNING')))";
     app.core.db.system(Reason::Operations).query(sql, Vec::new()).await.unwrap().is_empty()
 }
 

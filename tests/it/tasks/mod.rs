@@ -1,5 +1,6 @@
 mod approval_links;
 mod approvals;
+mod batch_tasks;
 mod bulk_actions;
 mod events;
 mod followed;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::answer::{self, Answer};
 use crate::error::HttpError;
 use crate::extract::{Can, Path, Query};
-use crate::json_lines;
+use crate::lines;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -81,7 +81,7 @@ async fn export_audit_logs(
     caller: Can<Read>,
     Query(export): Query<AuditExport>,
 ) -> Result<HttpResponse, HttpError> {
-    json_lines::stream(caller, async move |ctx| audit_logs::export(ctx, export).await).await
+    lines::json(caller, async move |ctx| audit_logs::export(ctx, export).await).await
 }
 
 /// Take a checkpoint

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::answer::{self, Answer};
 use crate::error::HttpError;
 use crate::extract::{Can, Json, Path, Query};
-use crate::json_lines;
+use crate::lines;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -97,5 +97,5 @@ async fn get_privacy_request(caller: Can<Read>, Path(id): Path<Uuid>) -> Answer 
 )]
 #[get("/v1/privacy-requests/{id}/export")]
 async fn export_privacy_request(caller: Can<Write>, Path(id): Path<Uuid>) -> Result<HttpResponse, HttpError> {
-    json_lines::stream(caller, async move |ctx| privacy_requests::export(ctx, id).await).await
+    lines::json(caller, async move |ctx| privacy_requests::export(ctx, id).await).await
 }

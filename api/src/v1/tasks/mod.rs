@@ -2,6 +2,7 @@
 
 mod approval_links;
 mod approvals;
+mod batch_tasks;
 mod bulk_actions;
 mod events;
 mod hook_deliveries;
@@ -17,6 +18,7 @@ mod schedule_fires;
 mod scheduled_tasks;
 mod task_definitions;
 mod task_runs;
+mod task_targets;
 mod tool_invocations;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -31,6 +33,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(scheduled_tasks::routes)
         .configure(schedule_fires::routes)
         .configure(recurrences::routes)
+        .configure(batch_tasks::routes)
+        .configure(task_targets::routes)
         .configure(run_input::routes)
         .configure(events::routes)
         .configure(inbound_hooks::routes)

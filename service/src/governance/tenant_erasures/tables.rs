@@ -42,6 +42,8 @@ pub const ERASED: &[Erased] = &[
     of("run_usage"),
     of("event"),
     of("inbound_hook"),
+    of("task_target"),
+    of("batch_task"),
     of("scheduled_task"),
     of("task_definition"),
     of("agent_tool"),

@@ -23,6 +23,7 @@ pub enum Quota {
     Tools,
     TaskDefinitions,
     ScheduledTasks,
+    BatchTasks,
     Integrations,
     /// Keys that work.
     ApiKeys,
@@ -33,12 +34,13 @@ pub enum Quota {
 }
 
 impl Quota {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Members,
         Self::Agents,
         Self::Tools,
         Self::TaskDefinitions,
         Self::ScheduledTasks,
+        Self::BatchTasks,
         Self::Integrations,
         Self::ApiKeys,
         Self::RunsPerMonth,
@@ -52,6 +54,7 @@ impl Quota {
             Self::Tools => limits.tools,
             Self::TaskDefinitions => limits.task_definitions,
             Self::ScheduledTasks => limits.scheduled_tasks,
+            Self::BatchTasks => limits.batch_tasks,
             Self::Integrations => limits.integrations,
             Self::ApiKeys => limits.api_keys,
             Self::RunsPerMonth => limits.runs_per_month,
@@ -66,6 +69,7 @@ impl Quota {
             Self::Tools => "tools",
             Self::TaskDefinitions => "task definitions",
             Self::ScheduledTasks => "scheduled tasks",
+            Self::BatchTasks => "batch tasks",
             Self::Integrations => "integrations",
             Self::ApiKeys => "working API keys",
             Self::RunsPerMonth => "runs a month",
@@ -81,6 +85,7 @@ impl Quota {
             Self::Tools => ("tool", " AND deleted_at IS NULL"),
             Self::TaskDefinitions => ("task_definition", " AND deleted_at IS NULL"),
             Self::ScheduledTasks => ("scheduled_task", " AND deleted_at IS NULL"),
+            Self::BatchTasks => ("batch_task", " AND deleted_at IS NULL"),
             Self::Integrations => ("integration", " AND deleted_at IS NULL"),
             Self::ApiKeys => {
                 ("api_key", " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")

@@ -20,8 +20,8 @@ use crate::ctx::Ctx;
 use crate::db::TenantTx;
 use crate::error::{Error, FieldError, Result};
 use crate::governance::audit_logs::Change;
-use crate::tasks::scheduled_tasks;
 use crate::tasks::task_definitions::TaskDefinitions;
+use crate::tasks::{batch_tasks, scheduled_tasks};
 
 /// Uses that cross a border; there is none before a move.
 const CROSSING: &str = "SELECT d.id FROM task_definition d \
@@ -132,6 +132,7 @@ async fn relocate(ctx: &Ctx, id: Uuid, what: MoveToWorkspace, to: Option<Uuid>) 
         .await?,
     };
     scheduled_tasks::move_of(&tx, &moved.definition_ids, to).await?;
+    batch_tasks::move_of(&tx, &moved.definition_ids, to).await?;
     tx.execute(HOOKS_FOLLOW, Vec::new()).await?;
     if !tx.query(CROSSING, Vec::new()).await?.is_empty() {
         let message =

@@ -1,59 +1,22 @@
-//! The loop of every node: it sleeps until the next time is due, or until this node changes a schedule, and
-//! looks now and again for what other nodes did. There is no leader: what is done is decided by the rows.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The rounds of every node: fire what is due, note what ended, start what waited.
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{fire, release, settle};
 use crate::core::Core;
 use crate::db::Reason;
 use crate::error::Result;
+use crate::tasks::alarm;
 
-/// The longest sleep: other nodes make schedules too, and runs end.
-const LOOK: Duration = Duration::from_millis(500);
 /// Pages of each kind in one round.
 const MOST_PAGES: usize = 400;
 /// Busy nodes look at different pages of what is due.
 const SPREAD: u64 = 4;
 
-/// Wakes the loop of this node.
-#[derive(Clone, Default)]
-pub struct Alarm(Arc<Notify>);
-
-impl Alarm {
-    /// Something may be due sooner than was known.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-}
-
 pub async fn run(core: Core, stop: CancellationToken) {
-    let mut pause = Duration::ZERO;
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = core.schedules.0.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-        // A restored copy believes that times are due which others have served.
-        if core.quarantine.is_on() || !core.engine.is_claiming() {
-            pause = LOOK;
-            continue;
-        }
-        pause = match round(&core).await {
-            Ok(Some(next)) => (next - core.clock.now()).to_std().unwrap_or_default().min(LOOK),
-            Ok(None) => LOOK,
-            Err(error) => {
-                tracing::warn!(%error, "schedules could not be looked at");
-                LOOK
-            }
-        };
-    }
+    let alarm = core.schedules.clone();
+    alarm::watch(core, alarm, |core| Box::pin(round(core)), stop).await;
 }
 
 /// Does all that is due now; when the next time is.

@@ -90,6 +90,7 @@ pub fn all() -> Vec<Case> {
         tasks::runs(),
         tasks::bulk_actions(),
         tasks::schedules(),
+        tasks::batches(),
         tasks::triggers(),
         tasks::approvals(),
         governance(),

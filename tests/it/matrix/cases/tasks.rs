@@ -101,6 +101,30 @@ pub(super) fn schedules() -> Vec<Case> {
     ]
 }
 
+pub(super) fn batches() -> Vec<Case> {
+    let create = json!({ "name": "batch #", "definitionId": "@definition" });
+    let targets = json!({ "targets": [{ "targetKey": "key #", "input": { "a": 1 } }] });
+    vec![
+        case("list_batch_tasks", &[("cursor", "@cursor")]),
+        case("list_batch_tasks", &[("definitionId", "@definition")]),
+        case("list_batch_tasks", &[("workspaceId", "@workspace")]),
+        case("create_batch_task", &[]).with(create),
+        of("get_batch_task", "@batch"),
+        of("update_batch_task", "@new:batch").with(json!({ "name": "other #" })),
+        of("delete_batch_task", "@new:batch"),
+        of("estimate_batch_task", "@batch"),
+        of("dry_run_batch_task", "@batch"),
+        of("start_batch_task", "@new:ready-batch"),
+        of("pause_batch_task", "@new:started-batch").with(json!({ "reason": "reason #" })),
+        of("resume_batch_task", "@new:paused-batch"),
+        of("cancel_batch_task", "@new:batch"),
+        of("retry_batch_task", "@new:failed-batch"),
+        of("export_batch_results", "@batch"),
+        case("list_task_targets", &[("id", "@batch"), ("cursor", "@cursor")]),
+        of("add_task_targets", "@new:batch").with(targets),
+    ]
+}
+
 pub(super) fn triggers() -> Vec<Case> {
     let hook = json!({ "name": "hook #", "definitionId": "@new:webhook", "scheme": "NONE" });
     vec![

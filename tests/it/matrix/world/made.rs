@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{World, number, text};
+use crate::support::eventually;
 
 impl World<'_> {
     pub(super) async fn bulk(&self, filter: Value, dry_run: bool) -> String {
@@ -21,7 +22,7 @@ impl World<'_> {
             self.create("/v1/task-runs", body).await;
         }
         let id = self.bulk(json!({ "definitionId": definition }), false).await;
-        crate::support::eventually("it is worked off", async || {
+        eventually("it is worked off", async || {
             let action = self.owner.get(&format!("/v1/bulk-actions/{id}")).await.expect(200);
             action["status"] == "COMPLETED"
         })
@@ -56,6 +57,41 @@ impl World<'_> {
         self.create("/v1/task-definitions", self.placed(body, self.within)).await
     }
 
+    /// But for the plain one, over an agent that is paused: nothing of it goes on while a test looks.
+    pub(super) async fn batch(&self, kind: &str, name: &str) -> String {
+        let definition = match kind {
+            "batch" => self.kept("definition").await,
+            _ => self.definition(name, json!({ "agentId": self.kept("paused").await })).await,
+        };
+        let body = json!({ "name": name, "definitionId": definition, "pacing": { "maxInFlight": 1 } });
+        let id = self.create("/v1/batch-tasks", body).await;
+        let path = format!("/v1/batch-tasks/{id}");
+        let targets: Vec<Value> =
+            (0..2).map(|n| json!({ "targetKey": format!("t{n}"), "input": { "a": n } })).collect();
+        self.post(&format!("{path}/targets"), json!({ "targets": targets })).await;
+        let schema = async |schema: Value| {
+            let body = json!({ "config": { "inputSchema": schema } });
+            self.owner.patch(&format!("/v1/task-definitions/{definition}"), body).await.expect(200);
+        };
+        if kind == "failed-batch" {
+            schema(json!({ "type": "string" })).await;
+        }
+        if !matches!(kind, "batch" | "ready-batch") {
+            self.post(&format!("{path}/start"), json!({})).await;
+        }
+        if kind == "paused-batch" {
+            self.post(&format!("{path}/pause"), json!({})).await;
+        }
+        if kind == "failed-batch" {
+            eventually("the targets fail", async || {
+                self.owner.get(&path).await.expect(200)["status"] == "COMPLETED_WITH_ERRORS"
+            })
+            .await;
+            schema(Value::Null).await;
+        }
+        id
+    }
+
     pub(super) async fn schedule(&self, kind: &str, name: &str) -> String {
         let definition = self.kept("definition").await;
         let recurrence = json!({ "cron": "0 0 1 1 *" });
@@ -65,6 +101,18 @@ impl World<'_> {
             self.post(&format!("/v1/scheduled-tasks/{id}/pause"), json!({})).await;
         }
         id
+    }
+
+    /// A batch or a schedule that belongs to the workspace of its definition.
+    pub(super) async fn of_placed_definition(&self, kind: &str, name: &str) -> String {
+        let definition = Box::pin(self.kept("placed-definition")).await;
+        let body = json!({ "name": name, "definitionId": definition });
+        if kind == "batch" {
+            return self.create("/v1/batch-tasks", body).await;
+        }
+        let mut body = body;
+        body["recurrence"] = json!({ "cron": "0 0 1 1 *" });
+        self.create("/v1/scheduled-tasks", body).await
     }
 
     pub(super) async fn run(&self, kind: &str) -> String {

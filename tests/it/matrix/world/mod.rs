@@ -93,6 +93,12 @@ pub const WITHIN: &[&str] = &[
     "fire",
     "scheduled-run",
     "placed-schedule",
+    "batch",
+    "ready-batch",
+    "started-batch",
+    "paused-batch",
+    "failed-batch",
+    "placed-batch",
 ];
 
 pub struct World<'a> {
@@ -139,6 +145,7 @@ impl<'a> World<'a> {
             "definition",
             "schedule",
             "fire",
+            "batch",
             "approval",
             "bulk",
             "privacy",
@@ -343,6 +350,7 @@ impl<'a> World<'a> {
             "bulk" => self.bulk(json!({ "parentRunId": self.kept("run").await }), true).await,
             "worked-bulk" => self.worked_bulk().await,
             "schedule" | "paused-schedule" => self.schedule(kind, &name).await,
+            kind if kind.ends_with("batch") => self.batch(kind, &name).await,
             "fire" | "scheduled-run" => {
                 let path = format!("/v1/scheduled-tasks/{}/trigger", self.kept("schedule").await);
                 let fire = self.post(&path, json!({ "overlap": "ALLOW" })).await;
@@ -445,12 +453,7 @@ impl<'a> World<'a> {
                 let agent = self.create("/v1/agents", agent).await;
                 ("/v1/task-definitions", json!({ "name": name, "type": "AUTOMATION", "agentId": agent }))
             }
-            "schedule" => {
-                let definition = Box::pin(self.kept("placed-definition")).await;
-                let recurrence = json!({ "cron": "0 0 1 1 *" });
-                let body = json!({ "name": name, "definitionId": definition, "recurrence": recurrence });
-                return self.create("/v1/scheduled-tasks", body).await;
-            }
+            "batch" | "schedule" => return self.of_placed_definition(kind, name).await,
             "key" => ("/v1/api-keys", json!({ "name": name, "scopes": ["agents:read"] })),
             _ => {
                 let agent = Box::pin(self.kept("placed-agent")).await;
