@@ -173,6 +173,9 @@ impl Page {
     pub async fn keep_pending(&mut self, tx: &SystemTx, row: &Model) -> Result<()> {
         let all = self.targets.iter().chain(&self.refused);
         let ids: Vec<Key> = all.map(|target| (target.tenant_id, target.id)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
         let sql = format!(
             "SELECT t.id FROM {} JOIN task_target t ON t.tenant_id = v.tenant_id AND t.id = v.id \
              WHERE t.status = 'PENDING'",

@@ -24,7 +24,8 @@ use crate::tasks::task_runs::check_input;
 
 /// Batches that are looked at in one turn.
 const TURN: i64 = 32;
-const MOST_TURNS: usize = 400;
+/// Of one round: a node that is to stop ends with it.
+const MOST_TURNS: usize = 8;
 const PAGE: usize = 500;
 /// Runs end without telling.
 const LOOK: TimeDelta = TimeDelta::seconds(1);
