@@ -120,6 +120,8 @@ fn server(
     .keep_alive(Duration::from_secs(75))
     .client_request_timeout(options.head)
     .client_disconnect_timeout(Duration::from_secs(2))
+    // Who hangs up waits for nothing any more.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(options.drain.as_secs())
     .disable_signals()
     .listen(listener)?

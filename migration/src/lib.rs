@@ -37,6 +37,7 @@ mod m20261127_000052_inbound_hooks;
 mod m20261127_000053_hook_bodies;
 mod m20261127_000060_tenant_lifecycle;
 mod m20261127_000061_domain_proof;
+mod m20261127_000070_workers;
 mod m20261127_000080_batches;
 
 use sea_orm_migration::MigrationTrait;
@@ -80,6 +81,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000052_inbound_hooks::Migration),
             Box::new(m20261127_000053_hook_bodies::Migration),
             Box::new(m20261127_000030_run_trees::Migration),
+            Box::new(m20261127_000070_workers::Migration),
             Box::new(m20261127_000080_batches::Migration),
         ]
     }

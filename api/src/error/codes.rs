@@ -77,6 +77,8 @@ pub const CODES: &[CodeRow] = &[
     row("already_decided", 409, "The approval was decided before, or is no longer asked for."),
     row("definition_inactive", 409, "The task definition is not active."),
     row("invalid_transition", 409, "The resource's status does not allow it."),
+    row("lease_lost", 409, "The lease on the attempt is over: nothing was written."),
+    row("too_many_workers", 409, "The tenant has as many workers as it may have."),
     row("already_exists", 409, "Another resource with these values exists."),
     row("in_use", 409, "Others refer to the resource, or what it refers to is gone."),
     row("too_many_matches", 409, "The event matches more task definitions than one event may start."),

@@ -20,6 +20,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Events", "What happened elsewhere: it starts and resumes runs."),
     ("Inbound hooks", "Signed URLs that start and resume runs, and what they were sent."),
     ("Batch tasks", "A definition over many targets, one run each."),
+    ("Workers", "Programs that execute runs elsewhere: they ask for runs, beat, report and end them."),
     ("Approvals", "Decisions that a run waits for."),
     ("Audit log", "Who did what, chained by hashes: read, verify, export."),
     ("Notifications", "What the signed-in person was told, and how they wish to be told."),

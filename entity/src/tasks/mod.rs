@@ -19,3 +19,4 @@ pub mod scheduled_task;
 pub mod task_definition;
 pub mod task_run;
 pub mod task_target;
+pub mod worker;

@@ -84,6 +84,8 @@ pub struct Model {
     pub agent_version: Option<i32>,
     pub tool_id: Option<Uuid>,
     pub lane_id: Uuid,
+    /// What a worker must offer to execute it; a node of the engine does when it is null.
+    pub capability: Option<String>,
     pub status: RunStatus,
     pub reason: RunReason,
     #[sea_orm(column_type = "JsonBinary")]
@@ -111,6 +113,8 @@ pub struct Model {
     pub cancel_reason: Option<String>,
     pub wait_until: Option<DateTimeUtc>,
     pub event_seq: i64,
+    /// The last event of the attempt's worker that was taken in, as the worker counts them.
+    pub client_seq: i64,
     pub step_count: i32,
     pub tokens_input: i64,
     pub tokens_cache_read: i64,

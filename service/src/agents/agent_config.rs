@@ -36,6 +36,8 @@ pub struct AgentConfig {
     #[schema(required)]
     pub cost_per_run: Option<Nanos>,
     pub limits: AgentLimits,
+    /// Where its runs are executed.
+    pub delivery: Delivery,
     /// JSON Schema of the final answer.
     #[schema(required, value_type = Option<Object>)]
     pub output_schema: Option<Value>,
@@ -57,7 +59,29 @@ impl Default for AgentConfig {
             capabilities: Vec::new(),
             cost_per_run: None,
             limits: AgentLimits::default(),
+            delivery: Delivery::default(),
             output_schema: None,
+        }
+    }
+}
+
+/// Who executes an agent's runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Delivery {
+    /// The engine, which calls the model and the tools.
+    #[default]
+    Engine,
+    /// A worker that offers `agent:<slug>`: what it does is its own affair.
+    Worker,
+}
+
+impl Delivery {
+    /// What a worker offers who executes the runs of the agent with this slug.
+    pub fn capability(self, slug: &str) -> Option<String> {
+        match self {
+            Self::Engine => None,
+            Self::Worker => Some(format!("agent:{slug}")),
         }
     }
 }

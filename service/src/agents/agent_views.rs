@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use super::{AgentConfig, AgentLimits};
+use super::{AgentConfig, AgentLimits, Delivery};
 use crate::crud::{self, Metadata, MetadataPatch, Patch, document, metadata, patch, slug};
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
@@ -80,6 +80,9 @@ pub struct CreateAgent {
     #[serde(default)]
     #[validate(nested)]
     pub limits: AgentLimits,
+    /// ENGINE when absent. WORKER: its runs wait for a worker that offers `agent:<slug>`.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// JSON Schema of the final answer.
     #[schema(value_type = Option<Object>)]
     pub output_schema: Option<Value>,
@@ -160,6 +163,10 @@ pub struct UpdateAgent {
     #[serde(default, deserialize_with = "patch::required")]
     #[schema(value_type = Option<AgentLimits>, nullable = false)]
     pub limits: Option<Value>,
+    /// Runs that are queued stay where they were queued.
+    #[serde(default, deserialize_with = "patch::required")]
+    #[schema(nullable = false)]
+    pub delivery: Option<Delivery>,
     /// Merged.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]

@@ -76,6 +76,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
         max_concurrent,
         cost_per_run,
         limits,
+        delivery,
         output_schema,
         metadata,
     } = body;
@@ -95,6 +96,7 @@ pub async fn create(ctx: &Ctx, body: CreateAgent) -> Result<AgentView> {
         capabilities,
         cost_per_run,
         limits,
+        delivery,
         output_schema,
     };
     let behaviour = AgentSnapshot { kind, provider_id, config, tools: Vec::new() };
@@ -281,6 +283,7 @@ fn patched(before: &AgentSnapshot, body: &UpdateAgent) -> Result<AgentSnapshot> 
     if let Some(patch) = &body.limits {
         config.limits = document::patched(&config.limits, patch, "/limits")?;
     }
+    set(&mut config.delivery, body.delivery.as_ref());
     document::apply(&mut config.output_schema, &body.output_schema);
     Ok(after)
 }

@@ -11,6 +11,6 @@ pub mod snapshot;
 pub mod tool_policy;
 pub mod tools;
 
-pub use agent_config::{AgentConfig, AgentLimits, RunLimits};
+pub use agent_config::{AgentConfig, AgentLimits, Delivery, RunLimits};
 pub use snapshot::{AgentSnapshot, BoundTool, SnapshotCache, snapshot};
 pub use tool_policy::{AgentToolConfig, Condition, ToolPolicy};

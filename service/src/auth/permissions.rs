@@ -162,6 +162,11 @@ permissions! {
         Write "write" Manager "Create, change and delete batch tasks and add targets."
         Operate "operate" Operator "Start, pause, resume, cancel and retry batch tasks."
     }
+    workers "workers" {
+        Read "read" Viewer "List and read workers."
+        Write "write" Manager "Register and remove workers, claim runs and report on them."
+        Operate "operate" Operator "Pause, resume and drain workers."
+    }
     approvals "approvals" {
         Read "read" Viewer "List and read approvals."
         Decide "decide" Operator "Approve and reject."

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::permissions::{Needs, PermissionRow};
 use crate::db::SystemDb;
+use crate::engine::transitions::Workspaces;
 use crate::error::{Error, Result};
 
 /// A deleted workspace hides what is left of it: its runs, until retention removes them.
@@ -132,6 +133,14 @@ impl View {
             return Some(all);
         }
         Some(all.add(Condition::any().add(column.is_null()).add(column.is_not_in(hidden))))
+    }
+
+    /// Whose runs an operation may take that claims them: those that it lists.
+    pub fn workspaces(&self) -> Workspaces {
+        let Some(sight) = &self.sight else { return Workspaces::default() };
+        let refuses = |role| self.permission.is_some_and(|permission| !suffices(role, &permission));
+        let refused = sight.narrowed.iter().filter(|(_, role)| refuses(*role)).map(|(id, _)| *id);
+        Workspaces { hidden: sight.hidden.iter().copied().chain(refused).collect(), only: sight.only }
     }
 
     /// Whether the caller administers the tenant, and so every workspace and its team.

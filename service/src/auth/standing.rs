@@ -9,23 +9,31 @@ use super::permissions::{Needs, PermissionRow};
 use crate::error::{Error, Result};
 
 /// Beside all that read and delete: they end, narrow or answer something, or are a person's right.
-/// A bulk action cancels; what it would retry or replay is refused run by run.
+/// A bulk action cancels; what it would retry or replay is refused run by run. A worker ends what it holds, as a
+/// node does: it is told what to stop, says what happened, and is given no more.
 const OPEN: &[&str] = &[
     "abort_bulk_action",
+    "add_attempt_events",
     "answer_task_run",
     "archive_workspace",
+    "beat_worker",
     "cancel_batch_task",
     "cancel_task_run",
     "close_current_tenant",
+    "complete_attempt",
     "create_bulk_action",
     "create_privacy_request",
     "decide_approval",
     "decide_by_link",
+    "drain_worker",
     "export_privacy_request",
+    "fail_attempt",
     "get_approval_link",
     "pause_agent",
     "pause_batch_task",
     "pause_scheduled_task",
+    "pause_worker",
+    "release_attempt",
     "release_emergency_stop",
     "reopen_current_tenant",
     "start_bulk_action",
@@ -54,7 +62,7 @@ pub fn require(status: TenantStatus, permission: &PermissionRow, operation: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::permissions::{Permission as _, agents, platform, task_runs};
+    use crate::auth::permissions::{Permission as _, agents, platform, task_runs, workers};
 
     #[test]
     fn what_nobody_thought_of_is_refused() {
@@ -65,6 +73,9 @@ mod tests {
             assert!(require(status, &task_runs::Cancel::ROW, "cancel_task_run").is_ok());
             assert!(require(status, &agents::Write::ROW, "delete_agent").is_ok());
             assert!(require(status, &agents::Read::ROW, "list_agents").is_ok());
+            assert!(require(status, &workers::Write::ROW, "complete_attempt").is_ok());
+            assert!(require(status, &workers::Write::ROW, "claim_task_runs").is_err());
+            assert!(require(status, &workers::Write::ROW, "suspend_attempt").is_err());
             assert!(require(status, &platform::Tenants::ROW, "create_tenant").is_ok());
         }
         assert!(require(TenantStatus::Active, &agents::Write::ROW, "update_agent").is_ok());

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use entity::money::Nanos;
 use entity::tasks::approval::{ApprovalKind, OnExpire};
 use entity::tasks::run_step::{StepKind, StepStatus};
 use entity::tasks::run_wait::{WaitExpiry, WaitKind};
 use entity::tasks::task_run::RunReason;
 use entity::tasks::{run_step, run_wait, task_run};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::transitions::Spawn;
@@ -223,4 +223,12 @@ pub struct Wait {
     pub on_expire: WaitExpiry,
     /// For a timer its time; for the others, until when they may be satisfied.
     pub until: DateTime<Utc>,
+}
+
+impl Wait {
+    /// For a time.
+    pub fn timer(step: i32, until: DateTime<Utc>) -> Self {
+        let request = json!({"until": until.to_rfc3339_opts(SecondsFormat::Millis, true)});
+        Self { kind: WaitKind::Timer, step, key: None, request, on_expire: WaitExpiry::Continue, until }
+    }
 }

@@ -1,5 +1,6 @@
 //! The circles that claims go round: tenants with pending runs, a tenant's lanes, a lane's concurrency keys. Each
-//! is read by index seeks, one a member, so that a million runs of one member cost no more than one.
+//! is read by index seeks, one a member, so that a million runs of one member cost no more than one. Nodes and
+//! workers have circles of their own: neither sees what the other takes.
 
 use sea_orm::{DbErr, Value};
 use uuid::Uuid;
@@ -12,39 +13,42 @@ pub const MOST_TENANTS: u64 = 32;
 pub const MOST_LANES: u64 = 16;
 pub const MOST_KEYS: u64 = 32;
 
-/// The runs of one agent, or of one tool.
-#[derive(Clone, Copy, Debug)]
+/// The runs of one agent, or of one tool, that nodes take, or that need one thing of a worker.
+#[derive(Clone, Debug)]
 pub struct Lane {
     pub id: Uuid,
     /// Some of its pending runs have concurrency keys.
     pub is_keyed: bool,
+    /// What a worker must offer; nodes take what needs no worker.
+    pub capability: Option<String>,
 }
 
 /// Distinct tenants with pending runs behind `$1`.
 const TENANTS: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
-     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND tenant_id > t.id \
+     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
+     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id > t.id \
      ORDER BY tenant_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
      SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
 
 /// Distinct lanes of tenant `$3` with pending runs behind `$1`, and whether they have keys.
 const LANES: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > $1 \
+     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id = $3 AND lane_id > $1 \
      ORDER BY lane_id LIMIT 1) \
-     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id > t.id \
+     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id = $3 AND lane_id > t.id \
      ORDER BY lane_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
      SELECT id, (SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_run r WHERE r.status = 'PENDING' \
-      AND r.tenant_id = $3 AND r.lane_id = t.id AND r.concurrency_key > '' LIMIT 1) q) AS keyed \
+      AND r.capability IS NULL AND r.tenant_id = $3 AND r.lane_id = t.id AND r.concurrency_key > '' LIMIT 1) q) AS keyed \
      FROM t WHERE id IS NOT NULL LIMIT $2";
 
-/// Distinct keys of lane `$4` of tenant `$3` with pending runs, the first of them `{first} $1`.
-fn keys(first: &str) -> String {
+/// Distinct keys of lane `$4` of tenant `$3` with pending runs of `taken`, the first of them `{first} $1`.
+fn keys(first: &str, taken: &str) -> String {
+    let pending = format!("status = 'PENDING' AND {taken} AND tenant_id = $3 AND lane_id = $4");
     format!(
         "WITH RECURSIVE t(id) AS (\
-         SELECT (SELECT concurrency_key FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 AND lane_id = $4 \
+         SELECT (SELECT concurrency_key FROM task_run WHERE {pending} \
          AND concurrency_key {first} $1 ORDER BY concurrency_key LIMIT 1) \
-         UNION ALL SELECT (SELECT concurrency_key FROM task_run WHERE status = 'PENDING' AND tenant_id = $3 \
-         AND lane_id = $4 AND concurrency_key > t.id ORDER BY concurrency_key LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
+         UNION ALL SELECT (SELECT concurrency_key FROM task_run WHERE {pending} \
+         AND concurrency_key > t.id ORDER BY concurrency_key LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
          SELECT id FROM t WHERE id IS NOT NULL LIMIT $2"
     )
 }
@@ -70,7 +74,8 @@ pub async fn lanes(tx: &SystemTx, turns: &Turns, tenant: Uuid) -> Result<Vec<Lan
     let behind = async |place: Uuid, most| -> Result<Vec<Lane>, DbErr> {
         let rows = tx.query(LANES, vec![place.into(), most, tenant.into()]).await?;
         let lane = |row: &sea_orm::QueryResult| {
-            Ok(Lane { id: row.try_get("", "id")?, is_keyed: row.try_get::<i64>("", "keyed")? > 0 })
+            let (id, keyed): (_, i64) = (row.try_get("", "id")?, row.try_get("", "keyed")?);
+            Ok(Lane { id, is_keyed: keyed > 0, capability: None })
         };
         rows.iter().map(lane).collect()
     };
@@ -85,13 +90,20 @@ pub async fn lanes(tx: &SystemTx, turns: &Turns, tenant: Uuid) -> Result<Vec<Lan
 }
 
 /// The keys of a lane whose turn it is, in its order; the empty one stands for the runs without.
-pub async fn keys_of(tx: &SystemTx, turns: &Turns, tenant: Uuid, lane: Uuid) -> Result<Vec<String>, DbErr> {
+pub async fn keys_of(tx: &SystemTx, turns: &Turns, tenant: Uuid, lane: &Lane) -> Result<Vec<String>, DbErr> {
     let behind = async |first, place: &str, most| -> Result<Vec<String>, DbErr> {
-        let values = vec![place.into(), most, tenant.into(), lane.into()];
-        let rows = tx.query(&keys(first), values).await?;
+        let mut values = vec![place.into(), most, tenant.into(), lane.id.into()];
+        let taken = match &lane.capability {
+            None => "capability IS NULL",
+            Some(capability) => {
+                values.push(capability.as_str().into());
+                "capability IS NOT NULL AND capability = $5"
+            }
+        };
+        let rows = tx.query(&keys(first, taken), values).await?;
         rows.iter().map(|row| row.try_get("", "id")).collect()
     };
-    let Some(place) = turns.key_place(tenant, lane) else {
+    let Some(place) = turns.key_place(tenant, lane.id) else {
         return behind(">=", "", limit(MOST_KEYS)).await;
     };
     let mut found = behind(">", &place, limit(MOST_KEYS)).await?;

@@ -1,6 +1,7 @@
 //! Fair claims. Tenants take turns by weight, inside a tenant its lanes (one an agent or tool) take
 //! turns, inside a lane its concurrency keys, inside a key the order is age moved by priority. A tenant with a
-//! million queued runs does not delay another's first, nor a full key the other keys of its lane.
+//! million queued runs does not delay another's first, nor a full key the other keys of its lane. A worker claims
+//! by the same rules, within its tenant and what it offers.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::circles::{self, Lane, MOST_KEYS, MOST_LANES, MOST_TENANTS};
-use super::transitions::{self, Queue};
+use super::transitions::{self, Queue, Workspaces};
 use super::turns::Turns;
 use crate::db::{Db, Reason, SystemTx};
 use crate::error::Result;
@@ -26,16 +27,35 @@ pub struct Claim<'a> {
     pub db: &'a Db,
     pub plans: &'a Plans,
     pub turns: &'a Turns,
+    pub taker: &'a Taker,
+    /// The node or worker that will hold the leases.
     pub owner: Uuid,
     pub now: DateTime<Utc>,
     pub lease: Duration,
 }
 
+/// Who claims.
+pub enum Taker {
+    /// A node of the engine takes every tenant's runs that need no worker.
+    Node,
+    /// A worker takes its tenant's runs that need what it offers, where its credential sees them.
+    Worker { tenant: Uuid, workspaces: Workspaces },
+}
+
+impl Taker {
+    fn workspaces(&self) -> &Workspaces {
+        match self {
+            Self::Node => Workspaces::ALL,
+            Self::Worker { workspaces, .. } => workspaces,
+        }
+    }
+}
+
 /// One tenant's share of a claim.
-struct Share {
-    tenant: Uuid,
-    weight: u64,
-    lanes: Vec<Lane>,
+pub(super) struct Share {
+    pub tenant: Uuid,
+    pub weight: u64,
+    pub lanes: Vec<Lane>,
 }
 
 /// What a claim took, and whether another look at once may take more.
@@ -53,10 +73,12 @@ impl Claim<'_> {
     /// Up to `most` due runs, each with a new fence and lease.
     pub async fn take(&self, most: u64) -> Result<Claimed> {
         let tx = self.db.system(Reason::Engine).begin().await?;
-        let (mut shares, more) = self.shares(&tx).await?;
+        let (mut left, (mut shares, more)) = match self.taker {
+            Taker::Node => (most, self.shares(&tx).await?),
+            Taker::Worker { tenant, .. } => self.worker_share(&tx, *tenant, most).await?,
+        };
         let last = shares.last().map(|share| share.tenant);
         let mut claimed = Claimed { runs: Vec::new(), more, limited: false, keys: 0 };
-        let mut left = most;
         // Each round gives every tenant its share of what is left; a tenant that cannot use its share
         // leaves it to the others, and its exhausted lanes leave the turn.
         while left > 0 && !shares.is_empty() {
@@ -106,17 +128,14 @@ impl Claim<'_> {
             };
             let count = match free {
                 0 => 0,
-                free if lane.is_keyed => self.take_keys(tx, share.tenant, lane.id, free, claimed).await?,
-                free => {
-                    self.take_queue(tx, Queue { tenant: share.tenant, lane: lane.id, key: "" }, free, claimed)
-                        .await?
-                }
+                free if lane.is_keyed => self.take_keys(tx, share.tenant, &lane, free, claimed).await?,
+                free => self.take_queue(tx, self.queue(share.tenant, &lane, ""), free, claimed).await?,
             };
             left -= count.min(left);
+            self.turns.lane(share.tenant, lane.id);
             if count == quantum {
                 share.lanes.push(lane);
             }
-            self.turns.lane(share.tenant, lane.id);
         }
         // Lanes that had no turn keep it for the next round.
         let rest: Vec<Lane> = lanes.chain(share.lanes.drain(..)).collect();
@@ -124,12 +143,18 @@ impl Claim<'_> {
         Ok(due - left)
     }
 
+    /// What this claim may take of a lane under one key.
+    fn queue<'a>(&'a self, tenant: Uuid, lane: &'a Lane, key: &'a str) -> Queue<'a> {
+        let (capability, workspaces) = (lane.capability.as_deref(), self.taker.workspaces());
+        Queue { tenant, lane: lane.id, key, capability, workspaces }
+    }
+
     /// Up to `most` runs of a lane, its keys in turn; a key that gave what was asked of it gets another turn.
     async fn take_keys(
         &self,
         tx: &SystemTx,
         tenant: Uuid,
-        lane: Uuid,
+        lane: &Lane,
         most: u64,
         claimed: &mut Claimed,
     ) -> Result<u64, DbErr> {
@@ -143,13 +168,13 @@ impl Claim<'_> {
                 break;
             }
             let quantum = left.div_ceil(u64::try_from(keys.len()).unwrap_or(0) + 1);
-            let queue = Queue { tenant, lane, key: &key };
+            let queue = self.queue(tenant, lane, &key);
             let free =
                 if key.is_empty() { quantum } else { self.key_slots(tx, queue, claimed).await?.min(quantum) };
             claimed.limited |= free < quantum;
             let count = if free == 0 { 0 } else { self.take_queue(tx, queue, free, claimed).await? };
             left -= count.min(left);
-            self.turns.key(tenant, lane, &key);
+            self.turns.key(tenant, lane.id, &key);
             if count == quantum {
                 keys.push_back(key);
             }
@@ -195,7 +220,7 @@ impl Claim<'_> {
     }
 
     /// The tenant's weight among others; `None` when it may start nothing.
-    async fn weight(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
+    pub(super) async fn weight(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
         let sql = "SELECT status, stopped_at, plan FROM tenant WHERE id = $1";
         let rows = tx.query(sql, vec![tenant.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };

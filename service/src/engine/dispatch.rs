@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::claim::Claim;
+use super::claim::{Claim, Taker};
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
 use super::turns::Turns;
@@ -86,6 +86,7 @@ impl Running {
     /// Takes no new work: what is claimed goes on.
     pub fn stop_claiming(&self) {
         self.core.engine.0.claiming.store(false, Ordering::Relaxed);
+        self.core.engine.callers().close();
     }
 
     /// Stops claiming, lets attempts finish or give their runs back, then ends the loops.
@@ -167,6 +168,7 @@ impl Dispatcher {
                 db: &self.core.db,
                 plans: &self.core.config.plans,
                 turns: &self.turns,
+                taker: &Taker::Node,
                 owner: inner.instance,
                 now: self.core.clock.now(),
                 lease: inner.settings.lease,

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entity::tasks::task_run::{self, RunReason};
+use entity::tasks::task_run::{self, RunReason, RunStatus};
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -31,28 +31,51 @@ pub async fn execute(core: Core, run: task_run::Model, attempt: LeasedAttempt, e
         run.outcome = Empty,
     );
     let outcome = outcome(&attempt, executor.as_ref()).instrument(span.clone()).await;
+    let status = settle(&core, &run, &attempt, outcome).await;
+    span.record("run.outcome", label(status));
+    core.engine.leases().give_back(attempt.lease());
+}
+
+/// Commits the end of an attempt, with the children that it starts. `None` when its lease is no longer held.
+pub async fn settle(
+    core: &Core,
+    run: &task_run::Model,
+    attempt: &LeasedAttempt,
+    outcome: Outcome,
+) -> Option<RunStatus> {
     let engine = &core.engine;
-    let (outcome, places) = admit(engine, &run, outcome).await;
-    let written = match ending(&run, outcome, core.clock.now(), &core.ids) {
+    let (outcome, places) = admit(engine, run, outcome).await;
+    let started = needs(&outcome);
+    let written = match ending(run, outcome, core.clock.now(), &core.ids) {
         Some(ending) => {
             let mut write = attempt.held(ending.progress);
             write.change = Some(ending.change);
-            let waits = !ending.awaited.waits.is_empty();
-            let written = engine.committer().write(write, ending.awaited).await.ok();
-            if waits {
-                engine.0.due.notify_one();
-            }
-            written
+            engine.write(write, ending.awaited).await.ok()
         }
         None => None,
     };
-    if written.is_some_and(|written| written.status == task_run::RunStatus::Waiting) {
-        places.into_iter().for_each(|place| place.keep(task_run::RunStatus::Pending));
+    let status = written.map(|written| written.status);
+    if status == Some(RunStatus::Waiting) {
+        places.into_iter().for_each(|place| place.keep(RunStatus::Pending));
+        started.iter().for_each(|capability| engine.callers().call(run.tenant_id, capability));
     }
-    let status = written.map_or("lease_lost", |written| label(written.status));
-    span.record("run.outcome", status);
-    metrics::counter!("engine_attempts_total", "status" => status).increment(1);
-    engine.leases().give_back(attempt.lease());
+    ended(status);
+    status
+}
+
+/// What workers must offer to execute the children that the outcome starts.
+fn needs(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Delegated { spawn, .. } => {
+            spawn.children.iter().filter_map(|child| child.capability.clone()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Counts the end of an attempt; `None` of one that had lost its lease.
+pub fn ended(status: Option<RunStatus>) {
+    metrics::counter!("engine_attempts_total", "status" => label(status)).increment(1);
 }
 
 /// Places for the children that the outcome starts, within the limits of the tenant.
@@ -152,13 +175,14 @@ fn defect() -> RunError {
     }
 }
 
-fn label(status: task_run::RunStatus) -> &'static str {
+fn label(status: Option<RunStatus>) -> &'static str {
     match status {
-        task_run::RunStatus::Pending => "requeued",
-        task_run::RunStatus::Running => "running",
-        task_run::RunStatus::Waiting => "waiting",
-        task_run::RunStatus::Completed => "completed",
-        task_run::RunStatus::Failed => "failed",
-        task_run::RunStatus::Cancelled => "cancelled",
+        None => "lease_lost",
+        Some(RunStatus::Pending) => "requeued",
+        Some(RunStatus::Running) => "running",
+        Some(RunStatus::Waiting) => "waiting",
+        Some(RunStatus::Completed) => "completed",
+        Some(RunStatus::Failed) => "failed",
+        Some(RunStatus::Cancelled) => "cancelled",
     }
 }

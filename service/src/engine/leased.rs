@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait as _, Order};
 use serde_json::json;
 
 use super::leases::Lease;
-use super::transitions::HeldWrite;
+use super::transitions::{HeldWrite, Seen};
 use super::{Attempt, Awaited, Event, LeaseLost, Progress, Stop};
 use crate::core::Core;
 use crate::error::Result;
@@ -52,6 +52,7 @@ impl LeasedAttempt {
             has_children: self.run.children > 0,
             progress: self.with_text(progress),
             change: None,
+            seen: Seen::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use entity::tasks::task_run::{Model, RunReason};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -23,6 +24,19 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// That of a claimed run.
+    pub fn of(run: &Model) -> Self {
+        let ends = [run.attempt_deadline_at, run.deadline_at].into_iter().flatten().min();
+        Self {
+            tenant: run.tenant_id,
+            run: run.id,
+            attempt: run.attempt,
+            fence: run.fence,
+            deadline: ends.or(run.lease_expires_at).unwrap_or(run.updated_at),
+            stop: Arc::new(watch::channel(None).0),
+        }
+    }
+
     pub fn stopped(&self) -> Option<Stop> {
         *self.stop.borrow()
     }
@@ -82,16 +96,8 @@ impl Leases {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn take(&self, run: &entity::tasks::task_run::Model, until: DateTime<Utc>) -> Lease {
-        let ends = [run.attempt_deadline_at, run.deadline_at].into_iter().flatten().min();
-        let lease = Lease {
-            tenant: run.tenant_id,
-            run: run.id,
-            attempt: run.attempt,
-            fence: run.fence,
-            deadline: ends.unwrap_or(until),
-            stop: Arc::new(watch::channel(None).0),
-        };
+    pub fn take(&self, run: &Model, until: DateTime<Utc>) -> Lease {
+        let lease = Lease::of(run);
         let held = Held {
             lease: lease.clone(),
             expires_at: until,
@@ -153,13 +159,13 @@ impl Leases {
     pub fn renewed(
         &self,
         asked: &[(Uuid, Uuid, i64)],
-        kept: &std::collections::HashSet<Uuid>,
+        kept: &HashMap<Uuid, RunReason>,
         until: DateTime<Utc>,
     ) {
         let mut held = self.held();
         for (_, run, fence) in asked {
             let Some(entry) = held.get_mut(run).filter(|entry| entry.lease.fence == *fence) else { continue };
-            if kept.contains(run) {
+            if kept.contains_key(run) {
                 entry.expires_at = until;
             } else {
                 entry.lease.tell(Stop::LeaseLost);

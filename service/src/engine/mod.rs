@@ -5,6 +5,7 @@
 mod admission;
 mod attempt;
 mod bells;
+mod callers;
 mod circles;
 mod claim;
 mod commit;
@@ -15,7 +16,9 @@ mod keyed;
 mod leased;
 mod leases;
 mod node;
+mod offered;
 pub mod policy;
+pub mod remote;
 mod sweep;
 mod timers;
 pub mod transitions;
@@ -36,10 +39,16 @@ pub use admission::{Admission, Place, RunUsage};
 pub use attempt::{
     Attempt, Event, Executor, LeaseLost, Outcome, Progress, Question, RunError, Step, Stop, Wait,
 };
+pub use callers::Callers;
+pub use claim::{Claim, Claimed, Taker};
 pub use commit::{Awaited, Committer, Created};
 pub use dispatch::Running;
-pub use leases::Leases;
+pub use execute::{ended, settle};
+pub use finish::ending;
+pub use leased::LeasedAttempt;
+pub use leases::{Lease, Leases};
 pub use transitions::{Spawn, Wake};
+pub use turns::Turns;
 pub use watch::{Seen, Subscription};
 
 use crate::backup::Quarantine;
@@ -50,7 +59,7 @@ use crate::identity::plans::Plans;
 use crate::ids::Ids;
 use bells::Bells;
 use policy::RunPolicy;
-use transitions::{Born, NewRun};
+use transitions::{Born, HeldWrite, NewRun, Written};
 use watch::Watch;
 
 /// How this node executes runs.
@@ -87,6 +96,10 @@ struct Inner {
     committer: Committer,
     leases: Leases,
     watch: Watch,
+    /// Workers that wait for runs at this node.
+    callers: Callers,
+    /// Whose turn it is among the lanes that workers claim from.
+    worker_turns: Turns,
     slots: Arc<Semaphore>,
     /// A wait was registered here, which may be over before all others.
     due: Notify,
@@ -128,6 +141,8 @@ impl Engine {
             committer,
             leases: Leases::default(),
             watch,
+            callers: Callers::default(),
+            worker_turns: Turns::default(),
             due: Notify::new(),
             bells,
             limited: AtomicBool::new(false),
@@ -159,6 +174,16 @@ impl Engine {
         &self.0.leases
     }
 
+    /// Commits a write under a lease. What it waits for may be the next to be over.
+    pub async fn write(&self, write: HeldWrite, awaited: Awaited) -> Result<Written, LeaseLost> {
+        let waits = !awaited.waits.is_empty();
+        let written = self.0.committer.write(write, awaited).await;
+        if waits {
+            self.0.due.notify_one();
+        }
+        written
+    }
+
     /// Inserts a run and starts it at once if this node has a free slot and nothing is queued before it.
     ///
     /// # Errors
@@ -187,6 +212,7 @@ impl Engine {
                     // The receiver lives as long as the engine; without one the lease expires.
                     let _ = self.0.born.send(((**run).clone(), permit));
                 }
+                None if run.capability.is_some() => self.call_worker(run),
                 None => self.nudge(),
             }
         }
@@ -197,6 +223,7 @@ impl Engine {
         let may = self.0.claiming.load(Ordering::Relaxed)
             && !self.0.quarantine.is_on()
             && !self.0.bells.backlog()
+            && run.capability.is_none()
             && run.concurrency_key.is_empty()
             && run.available_at <= run.created_at;
         if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
@@ -222,6 +249,26 @@ impl Engine {
     pub fn announce_tree(&self) {
         self.0.bells.claim();
         self.0.bells.settle();
+    }
+
+    /// A run is queued: tells a worker that waits here for such a one. Any other sees it when it looks again.
+    pub fn call_worker(&self, run: &task_run::Model) {
+        if let Some(capability) = &run.capability {
+            self.0.callers.call(run.tenant_id, capability);
+        }
+    }
+
+    pub fn callers(&self) -> &Callers {
+        &self.0.callers
+    }
+
+    pub fn worker_turns(&self) -> &Turns {
+        &self.0.worker_turns
+    }
+
+    /// Whether this is a restored copy, which works on nothing.
+    pub fn is_quarantined(&self) -> bool {
+        self.0.quarantine.is_on()
     }
 
     /// A run changed outside the group commit: tell who watches, and claim it if it is queued again.

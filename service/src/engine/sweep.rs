@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::task_run;
 use sea_orm::DbErr;
 
-use super::{timers, transitions};
+use super::{remote, timers, transitions};
 use crate::auth::key_usage;
 use crate::core::Core;
 use crate::db::{Reason, SystemTx};
@@ -30,6 +30,8 @@ pub async fn sweep(core: &Core) -> Result<()> {
     }
     let now = core.clock.now();
     timers::expire(core).await?;
+    // Before leases are looked at: an attempt that took too long has failed, whoever held it.
+    remote::sweep(core).await?;
     for look in [Look::Leases, Look::Cancels, Look::Queue, Look::Waits] {
         for _ in 0..MOST_BATCHES {
             let tx = core.db.system(Reason::Engine).begin().await?;
@@ -114,6 +116,9 @@ fn announce(core: &Core, changed: &[task_run::Model]) {
     for run in changed {
         tracing::info!(run.id = %run.id, status = ?run.status, reason = ?run.reason, "swept");
         core.engine.announce(run.id, run.status);
+        if run.status == task_run::RunStatus::Pending {
+            core.engine.call_worker(run);
+        }
     }
 }
 

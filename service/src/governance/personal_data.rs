@@ -260,6 +260,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
     (
         "task_run",
         &[
+            ("capability", Nothing),
             ("status", Nothing),
             ("reason", Nothing),
             ("input", Content),
@@ -315,6 +316,16 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
         ],
     ),
     ("verification_token", &[("purpose", Nothing), ("email", Personal)]),
+    (
+        "worker",
+        &[
+            ("name", Content),
+            ("labels", Content),
+            ("capabilities", Nothing),
+            ("paused_reason", Content),
+            ("registered_by", Pseudonym),
+        ],
+    ),
     (
         "workspace",
         &[

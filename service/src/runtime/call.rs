@@ -44,8 +44,13 @@ impl Tool {
         Ok(Self { config: ToolConfig::parse(row.kind, &row.config)?, row })
     }
 
-    /// What a call of it is a child run of; `None` when it is executed here.
+    /// What a call of it is a child run of: an agent, or the function of a worker. `None` when it is executed here.
     pub(super) fn child(&self) -> Option<Wanted> {
+        self.child_of_run().or_else(|| self.config.capability().map(|_| Wanted::Tool(self.row.id)))
+    }
+
+    /// The same for a run of the tool alone, which is a worker's itself if the function is.
+    pub(super) fn child_of_run(&self) -> Option<Wanted> {
         match &self.config {
             ToolConfig::Agent(agent) => Some(Wanted::Agent(agent.agent_id)),
             ToolConfig::Api(_) | ToolConfig::Function(_) => None,
@@ -157,27 +162,27 @@ pub(super) fn outcome(tool: &Tool, call: &Call, done: &Done) -> Step {
     }
 }
 
-/// The journal's entry of a call that is a child run, and what became of it. The child pays for itself.
+/// The journal's entry of a call that is a child run, and what became of it. The child pays for itself; a run of the
+/// tool alone has paid for the call, too.
 pub(super) fn returned(tool: &Tool, call: &Call, child: &task_run::Model) -> Option<Step> {
-    let outcome = match ChildState::of(child) {
+    let (status, response) = match ChildState::of(child) {
         ChildState::Live => return None,
-        ChildState::Completed(output) => ToolOutcome::Success { output },
-        ChildState::Failed { code, message } => {
-            let response = Some(error(&code, &message));
-            let latency = took(child);
-            return Some(Step { status: StepStatus::Failed, response, latency, ..charged(tool, call) });
+        ChildState::Completed(output) => {
+            let outcome = ToolOutcome::Success { output };
+            let Step { status, response, .. } =
+                self::outcome(tool, call, &Done { outcome, latency: took(child) });
+            (status, response)
         }
+        ChildState::Failed { code, message } => (StepStatus::Failed, Some(error(&code, &message))),
     };
-    Some(self::outcome(tool, call, &Done { outcome, latency: took(child) }))
+    let is_call = child.agent_id.is_none() && child.tool_id == Some(tool.row.id);
+    let cost = if is_call { Nanos::ZERO } else { tool.row.cost_per_call_nanos };
+    Some(Step { status, response, cost, latency: took(child), ..intent(tool, call) })
 }
 
 /// A call that could not be started.
 pub(super) fn refused(tool: &Tool, call: &Call, code: &str, message: &str) -> Step {
     Step { status: StepStatus::Failed, response: Some(error(code, message)), ..intent(tool, call) }
-}
-
-fn charged(tool: &Tool, call: &Call) -> Step {
-    Step { cost: tool.row.cost_per_call_nanos, ..intent(tool, call) }
 }
 
 fn took(child: &task_run::Model) -> Duration {

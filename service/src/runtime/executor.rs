@@ -32,7 +32,7 @@ async fn execute(attempt: &dyn Attempt) -> Flow<Outcome> {
             let plan = agent::load(attempt.core(), run, id).await?;
             Ok(agent::run(attempt, &plan).await)
         }
-        (None, Some(id)) => Ok(tool_run::run(attempt, tool(attempt, id).await?.as_ref()).await),
+        (None, Some(id)) => Ok(tool_run::run(attempt, live_tool(attempt, id).await?.as_ref()).await),
         (None, None) => {
             let policy = RunPolicy::of(run);
             let nothing = "The run names no agent, no tool and no graph.";
@@ -44,10 +44,15 @@ async fn execute(attempt: &dyn Attempt) -> Flow<Outcome> {
     }
 }
 
+/// The tool of a run that a worker executes, or the end of its attempt.
+pub async fn tool(attempt: &dyn Attempt, id: Uuid) -> Result<Arc<Tool>, Outcome> {
+    live_tool(attempt, id).await.map_err(|end| end.with(Progress::default()))
+}
+
 /// The tools of direct runs, by tenant and id.
 pub type ToolCache = Recent<(Uuid, Uuid), Tool>;
 
-async fn tool(attempt: &dyn Attempt, id: Uuid) -> Flow<Arc<Tool>> {
+async fn live_tool(attempt: &dyn Attempt, id: Uuid) -> Flow<Arc<Tool>> {
     let core = attempt.core();
     let tenant = attempt.run().tenant_id;
     let load = async {

@@ -14,4 +14,5 @@ pub mod tool_run;
 pub mod tools;
 mod waiting;
 
-pub use executor::{Runtime, ToolCache};
+pub use call::Tool;
+pub use executor::{Runtime, ToolCache, tool};

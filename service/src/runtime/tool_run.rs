@@ -3,6 +3,7 @@
 //! Invariants: a safe call is one commit, the step riding in the outcome; anything else has a written
 //! intent before it is made, and a tool marked ONCE is made again only after a person said so.
 
+pub mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use entity::agents::tool::SideEffect;
 use entity::tasks::run_step::{self, StepKind, StepStatus};
-use entity::tasks::task_run::RunReason;
+use entity::tasks::task_run::{self, RunReason};
 use serde_json::{Value, json};
 
 use super::call::{self, Call, Done, Tool};
@@ -38,30 +39,7 @@ async fn execute(
     pending: &mut Progress,
 ) -> Result<std::convert::Infallible, End> {
     let policy = RunPolicy::of(attempt.run());
-    let arguments = arguments(attempt, tool, &policy).await?;
-    if let Some(stop) = attempt.stopped() {
-        return Err(stop.into());
-    }
-    let (call, is_written) = next(attempt, tool, arguments, pending).await?;
-    if policy.max_cost.is_some_and(|most| tool.row.cost_per_call_nanos > most) {
-        let message = "A call costs more than the run may.";
-        return Err(End::failed(RunReason::BudgetExceeded, "max_cost", message));
-    }
-    if let Some(wanted) = tool.child() {
-        return Err(delegate(attempt, tool, wanted, call, is_written, pending).await?);
-    }
-    if !is_written {
-        pending.events.push(call::called(tool, &call));
-    }
-    if tool.config.is_wait() {
-        return wait(attempt, tool, &call, is_written, pending).await;
-    }
-    if tool.row.side_effect != SideEffect::Safe {
-        if !is_written {
-            pending.steps.push(call::intent(tool, &call));
-        }
-        attempt.record(std::mem::take(pending)).await?;
-    }
+    let call = ready(attempt, tool, &policy, pending).await?;
     let done = call::make(attempt, attempt.deadline(), tool, &call).await?;
     if let ToolOutcome::Failure(failure) = &done.outcome
         && failure.outcome_unknown
@@ -171,21 +149,46 @@ async fn delegate(
     }
 }
 
-/// The arguments: the policy's template over `{input}`, else the input itself.
-async fn arguments(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy) -> Flow<Value> {
-    let input = &attempt.run().input;
-    let arguments = match &policy.arguments {
-        None => input.clone(),
-        Some(template) => {
-            let context = Context::from(&json!({"input": input}));
-            let template = Template::compile(template, "/arguments")?;
-            template.render(&context).map_err(|error| {
-                End::failed(RunReason::NonRetryable, "invalid_arguments", error.to_string())
-            })?
-        }
-    };
+/// The call to make now, its intent written where a repetition would matter. Ends the attempt where the call is a
+/// child run or a wait, whoever holds it.
+async fn ready(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy, pending: &mut Progress) -> Flow<Call> {
+    let arguments = arguments(&attempt.run().input, policy)?;
     check(attempt, tool, &arguments).await?;
-    Ok(arguments)
+    if let Some(stop) = attempt.stopped() {
+        return Err(stop.into());
+    }
+    let (call, is_written) = next(attempt, tool, arguments, pending).await?;
+    if policy.max_cost.is_some_and(|most| tool.row.cost_per_call_nanos > most) {
+        let message = "A call costs more than the run may.";
+        return Err(End::failed(RunReason::BudgetExceeded, "max_cost", message));
+    }
+    if let Some(wanted) = tool.child_of_run() {
+        return Err(delegate(attempt, tool, wanted, call, is_written, pending).await?);
+    }
+    if !is_written {
+        pending.events.push(call::called(tool, &call));
+    }
+    if tool.config.is_wait() {
+        let Err(end) = wait(attempt, tool, &call, is_written, pending).await;
+        return Err(end);
+    }
+    if tool.row.side_effect != SideEffect::Safe {
+        if !is_written {
+            pending.steps.push(call::intent(tool, &call));
+        }
+        attempt.record(std::mem::take(pending)).await?;
+    }
+    Ok(call)
+}
+
+/// The arguments: the policy's template over `{input}`, else the input itself.
+fn arguments(input: &Value, policy: &RunPolicy) -> Flow<Value> {
+    let Some(template) = &policy.arguments else { return Ok(input.clone()) };
+    let context = Context::from(&json!({"input": input}));
+    let template = Template::compile(template, "/arguments")?;
+    template
+        .render(&context)
+        .map_err(|error| End::failed(RunReason::NonRetryable, "invalid_arguments", error.to_string()))
 }
 
 async fn check(attempt: &dyn Attempt, tool: &Tool, arguments: &Value) -> Flow {
@@ -204,45 +207,46 @@ async fn next(
     pending: &mut Progress,
 ) -> Flow<(Call, bool)> {
     let run = attempt.run();
-    let mut call = Call {
-        number: 1,
-        turn: 1,
-        call_id: None,
-        // One call a run: every attempt at it has the same key.
-        effect_key: format!("{}:1:0", run.id),
-        arguments,
-        note: None,
-    };
+    let mut call = first(run, arguments);
     if run.attempt <= 1 && run.step_count == 0 {
         return Ok((call, false));
     }
     let journal = attempt.journal().await?;
-    let is_call =
-        |step: &&run_step::Model| matches!(step.kind, StepKind::Tool | StepKind::Agent | StepKind::Wait);
+    // A worker may have journaled steps of its own, which are of no tool.
+    call.number = run.step_count.saturating_add(1);
+    let is_call = |step: &&run_step::Model| {
+        step.tool_id.is_some() && matches!(step.kind, StepKind::Tool | StepKind::Agent | StepKind::Wait)
+    };
     let Some(last) = journal.iter().rev().find(is_call) else {
         return Ok((call, false));
     };
-    call.number = last.number;
     match (last.status, tool.row.side_effect) {
         (StepStatus::Completed, _) => {
             let output = last.response.as_ref().and_then(|response| response.get("output"));
             Err(completed(attempt, &RunPolicy::of(run), output.cloned().unwrap_or_default()).await?)
         }
         (StepStatus::Started, _) if tool.config.is_wait() => {
+            call.number = last.number;
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
             Ok((call, true))
         }
-        (StepStatus::Started, SideEffect::Safe | SideEffect::Keyed) => Ok((call, true)),
-        (StepStatus::Started, SideEffect::Once) if tool.child().is_some() => Ok((call, true)),
-        (StepStatus::Started, SideEffect::Once) => {
+        (StepStatus::Started, SideEffect::Once) if tool.child_of_run().is_none() => {
+            call.number = last.number;
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
             reviewed(attempt, tool, call, last, pending).await.map(|call| (call, false))
         }
-        (StepStatus::Failed | StepStatus::Skipped, _) => {
-            call.number = last.number.saturating_add(1);
-            Ok((call, false))
+        (StepStatus::Started, _) => {
+            call.number = last.number;
+            Ok((call, true))
         }
+        (StepStatus::Failed | StepStatus::Skipped, _) => Ok((call, false)),
     }
+}
+
+/// The one call of a run: every attempt at it has the same key.
+fn first(run: &task_run::Model, arguments: Value) -> Call {
+    let effect_key = format!("{}:1:0", run.id);
+    Call { number: 1, turn: 1, call_id: None, effect_key, arguments, note: None }
 }
 
 /// A call marked ONCE whose outcome nobody knows: made again, settled, or put before a person.
@@ -267,7 +271,7 @@ async fn reviewed(
             close(pending, unknown("Made again after a review."));
             let (arguments, note) = decision.edit(call.arguments.clone());
             check(attempt, tool, &arguments).await?;
-            Ok(Call { number: call.number.saturating_add(1), arguments, note, ..call })
+            Ok(Call { number: attempt.run().step_count.saturating_add(1), arguments, note, ..call })
         }
         Some(Answer::Rejected(decision)) => {
             if let Some(output) = decision.output {

@@ -72,7 +72,7 @@ pub async fn prepare(core: &Core, parent: &Model, child: Child) -> Result<Model>
     let run = new_run(&ctx, &target, input)?;
     let policy = RunPolicy {
         retry: retry.unwrap_or_else(|| target.policy.retry.clone()),
-        timeouts: within(timeouts.unwrap_or(target.policy.timeouts), parent, run.created_at),
+        timeouts: within(allowed(&target, timeouts), parent, run.created_at),
         max_cost: [max_cost, own.max_cost, target.policy.max_cost].into_iter().flatten().min(),
         max_depth: depth(&target, &own, parent.depth + 1),
         is_tolerated,
@@ -94,6 +94,16 @@ pub async fn prepare(core: &Core, parent: &Model, child: Child) -> Result<Model>
     // Its parent waits for this run, and for no other that has the key.
     run.dedupe_key = None;
     Ok(run)
+}
+
+/// What is asked for, or the target's own. An attempt of a worker at a call takes no longer than its tool allows.
+fn allowed(target: &Target, asked: Option<Timeouts>) -> Timeouts {
+    let own = target.policy.timeouts;
+    let Some(mut timeouts) = asked else { return own };
+    if target.capability.is_some() && target.agent.is_none() {
+        timeouts.attempt_seconds = timeouts.attempt_seconds.min(own.attempt_seconds);
+    }
+    timeouts
 }
 
 /// No more time than the parent has left; waiting does not count, for either.

@@ -82,6 +82,7 @@ impl Launch {
                 place.keep(run.status);
             }
         }
+        created.values().for_each(|run| core.engine.call_worker(run));
         if !created.is_empty() {
             core.engine.nudge();
         }

@@ -15,6 +15,7 @@ pub mod inbound_hooks;
 pub mod launch;
 pub mod queue;
 pub mod recurrences;
+pub mod run_attempts;
 pub mod run_explain;
 pub mod run_input;
 pub mod run_keys;
@@ -28,5 +29,6 @@ pub mod task_runs;
 pub mod task_targets;
 pub mod tool_invocations;
 pub mod triggers;
+pub mod workers;
 
 pub use definition_config::DefinitionConfig;

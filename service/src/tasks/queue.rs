@@ -82,7 +82,7 @@ pub async fn get(ctx: &Ctx) -> Result<QueueView> {
     let failed = db.list::<Entity>().filter(Column::Status.eq(RunStatus::Failed));
     let failures = failed.order_by(Column::Id, Order::Desc).limit(FAILURES).all().await?;
     Ok(QueueView {
-        pending: count(ctx, RunStatus::Pending).await?,
+        pending: pending(ctx).await?,
         running: count(ctx, RunStatus::Running).await?,
         waiting: count(ctx, RunStatus::Waiting).await?,
         last_minute: last_minute(ctx, now).await?,
@@ -94,7 +94,22 @@ pub async fn get(ctx: &Ctx) -> Result<QueueView> {
 async fn count(ctx: &Ctx, status: RunStatus) -> Result<CountView> {
     let db = ctx.db();
     let count = db.list::<Entity>().filter(Column::Status.eq(status)).count(CAP + 1).await?;
-    Ok(CountView { count: count.min(CAP), is_capped: count > CAP })
+    Ok(capped(count))
+}
+
+/// Nodes and workers have queues of their own, each with its index, and no index holds both.
+async fn pending(ctx: &Ctx) -> Result<CountView> {
+    let mut count = 0;
+    for taken in [Column::Capability.is_null(), Column::Capability.is_not_null()] {
+        let db = ctx.db();
+        let queue = db.list::<Entity>().filter(Column::Status.eq(RunStatus::Pending)).filter(taken);
+        count += queue.count(CAP + 1 - count.min(CAP)).await?;
+    }
+    Ok(capped(count))
+}
+
+fn capped(count: u64) -> CountView {
+    CountView { count: count.min(CAP), is_capped: count > CAP }
 }
 
 async fn last_minute(ctx: &Ctx, now: DateTime<Utc>) -> Result<LastMinuteView> {

@@ -22,6 +22,7 @@ use crate::engine::policy::RunPolicy;
 use crate::error::{Error, Result};
 use crate::identity::workspaces::require_open;
 use crate::runtime::models::Mock;
+use crate::runtime::tools::ToolConfig;
 use crate::schema::Schema;
 
 /// What a caller names.
@@ -38,6 +39,8 @@ pub struct Target {
     pub definition_id: Option<Uuid>,
     pub agent: Option<(Uuid, i32)>,
     pub tool_id: Option<Uuid>,
+    /// What a worker must offer to execute it; `None` where the engine does.
+    pub capability: Option<String>,
     pub policy: RunPolicy,
     pub stored_policy: Value,
     pub input_schema: Option<Schema>,
@@ -98,31 +101,67 @@ async fn load(ctx: &Ctx, wanted: Wanted) -> Result<Target> {
             let db = ctx.db();
             let agent = live_agent(db.find(), id).await?.ok_or_else(|| wanted.missing())?;
             require_open(ctx, agent.workspace_id).await?;
-            let policy = of_agent(&agent, RunPolicy::default())?;
-            target(agent.workspace_id, None, Some((agent.id, agent.current_version)), None, policy)
+            target(agent.workspace_id, None, Executes::agent(&agent)?, RunPolicy::default())
         }
         Wanted::Tool(id) => {
             let db = ctx.db();
             let tool = live_tool(db.find(), id).await?.ok_or_else(|| wanted.missing())?;
             require_open(ctx, tool.workspace_id).await?;
-            target(tool.workspace_id, None, None, Some(tool.id), RunPolicy::default())
+            target(tool.workspace_id, None, Executes::tool(&tool)?, RunPolicy::default())
         }
+    }
+}
+
+/// The agent or tool of a run, and who executes it.
+#[derive(Default)]
+struct Executes {
+    agent: Option<(Uuid, i32)>,
+    tool_id: Option<Uuid>,
+    capability: Option<String>,
+    mock: bool,
+    /// How deep the agent's trees are, where it says so.
+    max_depth: Option<i32>,
+    /// The longest that a worker may take over a call.
+    seconds: Option<u32>,
+}
+
+impl Executes {
+    fn agent(agent: &agent::Model) -> Result<Self> {
+        let config: AgentConfig = serde_json::from_value(agent.config.clone()).map_err(Error::internal)?;
+        let capability = config.delivery.capability(&agent.slug);
+        let mock = capability.is_none() && Mock::serves(&config.model);
+        let levels = config.limits.max_depth;
+        let max_depth =
+            (levels != AgentLimits::default().max_depth).then(|| i32::try_from(levels).ok()).flatten();
+        let of = Some((agent.id, agent.current_version));
+        Ok(Self { agent: of, capability, mock, max_depth, ..Self::default() })
+    }
+
+    fn tool(tool: &tool::Model) -> Result<Self> {
+        let capability = ToolConfig::parse(tool.kind, &tool.config)?.capability();
+        let seconds = capability.as_ref().and_then(|_| u32::try_from(tool.timeout_seconds).ok());
+        Ok(Self { tool_id: Some(tool.id), capability, seconds, ..Self::default() })
     }
 }
 
 fn target(
     workspace_id: Option<Uuid>,
     definition_id: Option<Uuid>,
-    agent: Option<(Uuid, i32)>,
-    tool_id: Option<Uuid>,
-    policy: RunPolicy,
+    executes: Executes,
+    mut policy: RunPolicy,
 ) -> Result<Target> {
+    let Executes { agent, tool_id, capability, mock, max_depth, seconds } = executes;
+    (policy.mock, policy.max_depth) = (mock, max_depth);
+    if let Some(seconds) = seconds {
+        policy.timeouts.attempt_seconds = policy.timeouts.attempt_seconds.min(seconds);
+    }
     let stored_policy = serde_json::to_value(&policy).map_err(Error::internal)?;
     Ok(Target {
         workspace_id,
         definition_id,
         agent,
         tool_id,
+        capability,
         policy,
         stored_policy,
         input_schema: None,
@@ -148,19 +187,17 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         return Err(Error::conflict("definition_inactive", "The task definition is not active."));
     }
     let config: DefinitionConfig = serde_json::from_value(definition.config).map_err(Error::internal)?;
-    let mut policy = config.run_policy();
-    let mut agent = None;
+    let (mut policy, mut executes) = (config.run_policy(), Executes::default());
     let db = ctx.db();
     let is_within = |used: Option<Uuid>| used.is_none() || used == workspace;
     if let Some(id) = definition.agent_id {
         let found = live_agent(db.everywhere(), id).await?.filter(|agent| is_within(agent.workspace_id));
         let found = found.ok_or_else(|| missing("/definitionId", "agent"))?;
-        policy = of_agent(&found, policy)?;
-        agent = Some((found.id, found.current_version));
+        executes = Executes::agent(&found)?;
     }
     if let Some(id) = definition.tool_id {
         let found = live_tool(db.everywhere(), id).await?.filter(|tool| is_within(tool.workspace_id));
-        found.ok_or_else(|| missing("/definitionId", "tool"))?;
+        executes = Executes::tool(&found.ok_or_else(|| missing("/definitionId", "tool"))?)?;
     }
     if !config.steps.is_empty() {
         let at = "/config/steps";
@@ -183,7 +220,7 @@ async fn of_definition(ctx: &Ctx, id: Uuid) -> Result<Target> {
         priority: config.priority,
         keys: RunKeys::of(definition.id, &config)?,
         chat: definition.kind == TaskType::Chat,
-        ..target(workspace, Some(definition.id), agent, definition.tool_id, policy)?
+        ..target(workspace, Some(definition.id), executes, policy)?
     })
 }
 
@@ -199,15 +236,6 @@ async fn live_agent<C: ConnectionTrait>(
     id: Uuid,
 ) -> Result<Option<agent::Model>> {
     agents.filter(agent::Column::Id.eq(id)).filter(agent::Column::DeletedAt.is_null()).one().await
-}
-
-/// The policy with what the agent itself says.
-fn of_agent(agent: &agent::Model, policy: RunPolicy) -> Result<RunPolicy> {
-    let config: AgentConfig = serde_json::from_value(agent.config.clone()).map_err(Error::internal)?;
-    let levels = config.limits.max_depth;
-    let max_depth =
-        (levels != AgentLimits::default().max_depth).then(|| i32::try_from(levels).ok()).flatten();
-    Ok(RunPolicy { mock: Mock::serves(&config.model), max_depth, ..policy })
 }
 
 async fn live_tool<C: ConnectionTrait>(

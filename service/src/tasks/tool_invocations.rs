@@ -71,6 +71,7 @@ pub async fn invoke(ctx: &Ctx, id: Uuid, body: InvokeTool) -> Result<ToolInvocat
     let mut run = task_runs::new_run(ctx, &target, arguments)?;
     let once = RunPolicy {
         retry: RetryPolicy { max_attempts: 1, ..RetryPolicy::default() },
+        timeouts: target.policy.timeouts,
         ..RunPolicy::default()
     };
     run.policy = serde_json::to_value(&once).map_err(Error::internal)?;

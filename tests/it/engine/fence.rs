@@ -14,7 +14,7 @@ use serde_json::json;
 use service::clock::Clock;
 use service::core::{Core, World};
 use service::db::Reason;
-use service::engine::transitions::{self, Change, HeldWrite, Queue};
+use service::engine::transitions::{self, Change, HeldWrite, Queue, Seen};
 use service::engine::{
     Attempt, Awaited, EngineSettings, Event, Executor, LeaseLost, Outcome, Progress, Step,
 };
@@ -167,6 +167,7 @@ fn held(run: &task_run::Model, fence: i64, change: Option<Change>) -> HeldWrite 
         has_children: run.children > 0,
         progress: progress(),
         change,
+        seen: Seen::default(),
     }
 }
 
@@ -198,11 +199,9 @@ async fn take_over(core: &Core, other: Uuid) {
     let tx = core.db.system(Reason::Engine).begin().await.unwrap();
     let lost = transitions::expire_leases(&tx, now).await.unwrap();
     assert_eq!(lost.len(), RUNS);
-    let (tenant, lane) = (lost[0].tenant_id, lost[0].lane_id);
+    let queue = Queue::of_nodes(lost[0].tenant_id, lost[0].lane_id, "");
     let most = u64::try_from(RUNS).unwrap();
-    let taken = transitions::claim_queue(&tx, Queue { tenant, lane, key: "" }, most, other, now, LEASE)
-        .await
-        .unwrap();
+    let taken = transitions::claim_queue(&tx, queue, most, other, now, LEASE).await.unwrap();
     assert_eq!(taken.len(), RUNS);
     tx.commit().await.unwrap();
 }

@@ -8,7 +8,7 @@ use entity::tasks::task_run::{Model, RunReason, RunStatus};
 use serde_json::json;
 use service::db::Reason;
 use service::engine::Progress;
-use service::engine::transitions::{self, Change, HeldWrite, Queue};
+use service::engine::transitions::{self, Change, HeldWrite, Queue, Seen};
 use uuid::Uuid;
 
 use crate::support::App;
@@ -21,7 +21,7 @@ async fn live(app: &App, queue: (Uuid, Uuid), node: u128, guilty: Uuid, now: Dat
     let (tenant, lane) = queue;
     let owner = Uuid::from_u128(node);
     let tx = app.core.db.system(Reason::Engine).begin().await.unwrap();
-    let queue = Queue { tenant, lane, key: "" };
+    let queue = Queue::of_nodes(tenant, lane, "");
     let runs = transitions::claim_queue(&tx, queue, 16, owner, now, LEASE).await.unwrap();
     assert!(runs.iter().filter(|run| run.lost_count >= 2).count() <= 1, "suspects are apart");
     let dies = runs.iter().any(|run| run.id == guilty);
@@ -47,6 +47,7 @@ fn completed(run: &Model) -> HeldWrite {
         has_children: run.children > 0,
         progress: Progress::default(),
         change: Some(change),
+        seen: Seen::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use entity::tasks::task_run::{self, RunReason, RunStatus};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
 use service::db::{Db, Reason};
-use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun, Queue, Resumed};
+use service::engine::transitions::{self, Born, Change, HeldWrite, NewRun, Queue, Resumed, Seen};
 use service::engine::{Event, Progress};
 use uuid::Uuid;
 
@@ -122,6 +122,7 @@ impl Stage {
             tool_id: Some(self.tool),
             // A lane of its own, so that a claim takes this run and no other.
             lane_id: id,
+            capability: None,
             status: RunStatus::Pending,
             reason: RunReason::Queued,
             input: json!({}),
@@ -144,6 +145,7 @@ impl Stage {
             cancel_reason: None,
             wait_until: None,
             event_seq: 0,
+            client_seq: 0,
             step_count: 0,
             tokens_input: 0,
             tokens_cache_read: 0,
@@ -228,6 +230,7 @@ impl Stage {
             has_children: false,
             progress,
             change,
+            seen: Seen::default(),
         }
     }
 
@@ -258,7 +261,7 @@ impl Stage {
         };
         match step {
             Move::Claim => {
-                let queue = Queue { tenant, lane: id, key: "" };
+                let queue = Queue::of_nodes(tenant, id, "");
                 transitions::claim_queue(&tx, queue, 1, self.owner(), now, LEASE).await.unwrap();
             }
             Move::Renew => {

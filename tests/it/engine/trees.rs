@@ -10,7 +10,7 @@ use entity::tasks::run_step::{StepKind, StepStatus};
 use entity::tasks::task_run::{Model, RunReason, RunStatus};
 use serde_json::json;
 use service::db::Reason;
-use service::engine::transitions::{self, Change, HeldWrite, Queue, Ripple, tree};
+use service::engine::transitions::{self, Change, HeldWrite, Queue, Ripple, Seen, tree};
 use service::engine::{Awaited, LeaseLost, Progress, Spawn, Step, Wake};
 use service::runtime::models::Usage;
 use tokio::sync::Barrier;
@@ -110,6 +110,7 @@ impl Grove {
             has_children: run.children > 0,
             progress,
             change: Some(change),
+            seen: Seen::default(),
         };
         let written = self.app.core.engine.committer().write(write, Awaited::default()).await;
         written.map(|written| written.status)
@@ -146,7 +147,7 @@ impl Grove {
     async fn claim(&self, run: &Model) -> Model {
         let tx = self.stage.db.system(Reason::Engine).begin().await.unwrap();
         let (now, lease) = (self.now(), Duration::from_secs(60));
-        let queue = Queue { tenant: run.tenant_id, lane: run.lane_id, key: "" };
+        let queue = Queue::of_nodes(run.tenant_id, run.lane_id, "");
         let owner = Uuid::from_u128(1);
         let claimed = transitions::claim_queue(&tx, queue, 1, owner, now, lease).await.unwrap();
         tx.commit().await.unwrap();

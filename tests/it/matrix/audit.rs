@@ -15,10 +15,18 @@ use crate::support::{App, Client};
 const RECORDED_BY_THEIR_RUN: [&str; 3] = ["create_task_run", "replay_task_run", "invoke_tool"];
 /// The session stays as it is, with its next token; who asks for a mail is nobody yet, and the outbox
 /// says what became of it; to begin at a provider changes nothing; the owner's address needs no verification;
-/// to have read something is nobody's business; an event and a delivery are rows of their own, with who brought them.
-const UNRECORDED: [&str; 11] = [
+/// to have read something is nobody's business; an event and a delivery are rows of their own, with who brought them;
+/// what a worker does stands in the timelines of its runs.
+const UNRECORDED: [&str; 18] = [
+    "add_attempt_events",
+    "beat_worker",
+    "claim_task_runs",
+    "complete_attempt",
     "create_event",
+    "fail_attempt",
     "receive_hook",
+    "release_attempt",
+    "suspend_attempt",
     "mark_all_notifications_read",
     "mark_notification_read",
     "preview_invite",

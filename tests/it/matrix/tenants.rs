@@ -18,6 +18,8 @@ const AT_ONCE: usize = 8;
 /// What nobody has.
 pub const NOBODYS: &str = "01980000-0000-7000-8000-00000000dead";
 const NO_CURSOR: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Answers each lease of its body by itself: an unknown one is lost.
+const ANSWERED: [&str; 1] = ["beat_worker"];
 /// Their cursors are numbers within one run, which the path names.
 const COUNTED: [&str; 2] = ["list_run_events", "list_run_steps"];
 
@@ -154,6 +156,10 @@ pub async fn compare(
     let place = format!("{} {position}", case.operation);
     assert_eq!(answers[0], answers[1], "{place}: the other tenant's id, and nobody's");
     let (status, body) = &answers[0];
+    if ANSWERED.contains(&case.operation) && position.starts_with("body:") {
+        assert_eq!((*status, &body["leases"][0]["state"]), (200, &json!("LOST")), "{place}");
+        return;
+    }
     let filters = position.starts_with("query:") && kind != "@cursor";
     if filters && *status == 200 {
         assert_eq!(body["data"], json!([]), "{place}");

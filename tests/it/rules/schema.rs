@@ -113,7 +113,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
         identity: account api_key api_key_usage app_user master_key membership oidc_request recovery_code refresh_token second_factor session sign_in_challenge sign_in_policy signing_key team_invite team_member tenant tenant_domain user_device verification_token workspace;
         integrations: integration;
         notifications: mail notification notification_inbox notification_preference;
-         tasks: approval batch_task bulk_action bulk_action_item engine_node event event_run hook_body hook_delivery inbound_hook run_dedupe run_event run_step run_wait schedule_fire scheduled_task task_definition task_run task_target;
+         tasks: approval batch_task bulk_action bulk_action_item engine_node event event_run hook_body hook_delivery inbound_hook run_dedupe run_event run_step run_wait schedule_fire scheduled_task task_definition task_run task_target worker;
         usage: model_price run_usage;
     })
 }

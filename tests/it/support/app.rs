@@ -58,6 +58,13 @@ impl App {
         Self::start_with(backend, world, |config| config.engine.lease = Duration::from_secs(1 << 30)).await
     }
 
+    /// The same, whose leases end by that: after a minute.
+    pub async fn start_leasing(backend: Backend) -> Self {
+        let clock = Clock::manual(DateTime::from_timestamp(1_900_000_000, 0).unwrap());
+        let world = World { ids: Ids::random(clock.clone()), clock };
+        Self::start_with(backend, world, |config| config.engine.lease = Duration::from_secs(60)).await
+    }
+
     /// A server in the given world, on a changed configuration; its engine runs unless it may execute nothing.
     pub async fn start_with(backend: Backend, world: World, adjust: impl FnOnce(&mut Config)) -> Self {
         Self::start_executing(backend, world, adjust, Arc::new(Runtime)).await
@@ -153,7 +160,7 @@ async fn config(backend: Backend, folder: &TempDir) -> Config {
         signing_key_age: chrono::TimeDelta::days(90),
         engine: EngineSettings {
             concurrency: 16,
-            lease: Duration::from_secs(30),
+            lease: Duration::from_secs(600),
             heartbeat: Duration::from_secs(10),
             sweep: Duration::from_millis(200),
         },

@@ -16,6 +16,7 @@ pub mod process;
 pub mod second_factors;
 pub mod smtp;
 mod tenant;
+pub mod workers;
 
 pub use app::{App, PASSWORD, first_tenant};
 pub use browser::Browser;
@@ -25,9 +26,11 @@ pub use eventually::eventually;
 pub use tenant::Tenant;
 
 /// Declares a test that runs on both databases: `on_both! { async fn name(app: App) { … } }`, or with
-/// `idle;` in front, on a server whose engine does not run, or with `manual;`, on one whose clock the test moves.
+/// `idle;` in front, on a server whose engine does not run, with `manual;`, on one whose clock the test moves, or
+/// with `leasing;`, on one whose leases end when it does.
 macro_rules! on_both {
     (idle; $($test:tt)+) => { on_both!(@start start_idle $($test)+); };
+    (leasing; $($test:tt)+) => { on_both!(@start start_leasing $($test)+); };
     (manual; $($test:tt)+) => { on_both!(@start start_manual $($test)+); };
     (async $($test:tt)+) => { on_both!(@start start async $($test)+); };
     (@start $start:ident $(async fn $name:ident($app:ident: App) $body:block)+) => {

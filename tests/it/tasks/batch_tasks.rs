@@ -70,8 +70,12 @@ async fn upload(owner: &Client, path: &str, kind: &str, text: impl Into<String>)
 }
 
 fn counters(total: i64, completed: i64, failed: i64) -> Value {
+    counters_at(total, completed, failed, "0")
+}
+
+fn counters_at(total: i64, completed: i64, failed: i64, cost: &str) -> Value {
     json!({ "total": total, "pending": total - completed - failed, "running": 0, "completed": completed,
-        "failed": failed, "cancelled": 0, "cost": "0" })
+        "failed": failed, "cancelled": 0, "cost": cost })
 }
 
 async fn number(app: &App, sql: &str) -> i64 {
@@ -237,11 +241,12 @@ on_both! {
         assert_eq!(number(&app, "SELECT COUNT(*) AS number FROM task_run").await, 1);
         stage.owner.post(&format!("/v1/agents/{agent}/resume"), json!({})).await.expect(200);
         let done = stage.until(&path, "COMPLETED_WITH_ERRORS").await;
-        assert_eq!(done["counters"], counters(3, 1, 2));
+        // A run of this agent costs 1400 nanos.
+        assert_eq!(done["counters"], counters_at(3, 1, 2, "0.0000014"));
         // One after the other, none is refused.
         stage.owner.patch(&path, json!({ "pacing": { "maxInFlight": 1 } })).await.expect(200);
         stage.post(&path, "retry").await;
-        assert_eq!(stage.until(&path, "COMPLETED").await["counters"], counters(3, 3, 0));
+        assert_eq!(stage.until(&path, "COMPLETED").await["counters"], counters_at(3, 3, 0, "0.0000042"));
     }
 
     async fn bounds_hold_while_people_pause_and_cancel(app: App) {

@@ -12,3 +12,4 @@ mod run_waits;
 mod scheduled_tasks;
 mod task_definitions;
 mod task_runs;
+mod workers;

@@ -25,7 +25,7 @@ fn actions(explanation: &Value) -> Vec<&str> {
 /// Starts the first run of a queue at a node that does nothing with it.
 async fn start(app: &App, lane: &str, key: &str) {
     let tx = app.core.db.system(Reason::Engine).begin().await.unwrap();
-    let queue = Queue { tenant: app.acme.id.parse().unwrap(), lane: lane.parse().unwrap(), key };
+    let queue = Queue::of_nodes(app.acme.id.parse().unwrap(), lane.parse().unwrap(), key);
     let now = app.core.clock.now();
     let lease = Duration::from_secs(60);
     let taken = transitions::claim_queue(&tx, queue, 1, Uuid::from_u128(7), now, lease).await.unwrap();

@@ -10,6 +10,7 @@ mod hooks;
 mod inbound_hooks;
 mod queue;
 mod recurrences;
+mod run_attempts;
 mod run_explain;
 mod run_input;
 mod run_steps;
@@ -20,6 +21,7 @@ mod task_definitions;
 mod task_runs;
 mod task_targets;
 mod tool_invocations;
+mod workers;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -44,5 +46,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(approvals::routes)
         .configure(approval_links::routes)
         .configure(queue::routes)
-        .configure(tool_invocations::routes);
+        .configure(tool_invocations::routes)
+        .configure(workers::routes)
+        .configure(run_attempts::routes);
 }

@@ -30,7 +30,7 @@ pub struct NewRun {
     pub born: Option<Born>,
 }
 
-const COLUMNS: [Column<NewRun>; 30] = [
+const COLUMNS: [Column<NewRun>; 31] = [
     Column::new("tenant_id", Uuid, |new| new.run.tenant_id.into()),
     Column::new("id", Uuid, |new| new.run.id.into()),
     Column::optional("workspace_id", Uuid, |new| new.run.workspace_id.into()),
@@ -39,6 +39,7 @@ const COLUMNS: [Column<NewRun>; 30] = [
     Column::optional("agent_version", Int, |new| new.run.agent_version.map(i64::from).into()),
     Column::optional("tool_id", Uuid, |new| new.run.tool_id.into()),
     Column::new("lane_id", Uuid, |new| new.run.lane_id.into()),
+    Column::optional("capability", Text, |new| new.run.capability.clone().into()),
     Column::new("reason", Text, |new| new.run.reason.to_value().into()),
     Column::optional("input", Json, |new| new.run.input.clone().into()),
     Column::new("policy", Json, |new| new.run.policy.clone().into()),
@@ -67,13 +68,13 @@ fn statement(dialect: Dialect) -> String {
     // JSON null and SQL NULL are one: an input of `null` is stored as the JSON text.
     let null = dialect.json("null");
     format!(
-        "INSERT INTO task_run (tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, status, reason, \
+        "INSERT INTO task_run (tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, capability, status, reason, \
          input, policy, priority, order_key, available_at, queue_expires_at, parent_run_id, root_run_id, depth, child_key, replay_of, \
          dedupe_key, concurrency_key, created_by, metadata, created_at, updated_at, queued_at, attempt, failures, lost_count, fence, \
          lease_owner, lease_expires_at, attempt_deadline_at, deadline_at, started_at, event_seq, step_count, \
          tokens_input, tokens_cache_read, tokens_cache_write, tokens_output, tokens_reasoning, cost_nanos, \
          child_cost_nanos, unpriced, queue_ms, waiting_ms) \
-         SELECT tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, \
+         SELECT tenant_id, id, workspace_id, definition_id, agent_id, agent_version, tool_id, lane_id, capability, \
          CASE WHEN go THEN 'RUNNING' ELSE 'PENDING' END, CASE WHEN go THEN 'EXECUTING' ELSE reason END, \
          COALESCE(input, {null}), policy, priority, order_key, available_at, queue_expires_at, parent_run_id, \
          root_run_id, depth, child_key, replay_of, dedupe_key, concurrency_key, created_by, metadata, created_at, created_at, created_at, \

@@ -28,6 +28,17 @@ pub struct HeldWrite {
     pub progress: Progress,
     /// `None` only adds progress.
     pub change: Option<Change>,
+    pub seen: Seen,
+}
+
+/// What the writer saw of the run, where several may write under one lease: a worker's calls can overtake
+/// each other. The default has seen nothing, and writes whatever came between.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// The run's last event; a write that another came before is refused like one without a lease.
+    pub event_seq: Option<i64>,
+    /// The worker's last event that this write takes in.
+    pub client_seq: Option<i64>,
 }
 
 impl HeldWrite {
@@ -103,7 +114,7 @@ impl Row<'_> {
     }
 }
 
-const fn columns<'a>() -> [Column<Row<'a>>; 24] {
+const fn columns<'a>() -> [Column<Row<'a>>; 26] {
     [
         Column::new("tenant_id", Uuid, |row| row.write.tenant.into()),
         Column::new("id", Uuid, |row| row.write.run.into()),
@@ -133,6 +144,8 @@ const fn columns<'a>() -> [Column<Row<'a>>; 24] {
         Column::new("cost_nanos", Int, |row| row.finished().map(|step| step.cost).sum::<Nanos>().0.into()),
         Column::new("unpriced", Bool, |row| row.finished().any(|step| step.unpriced).into()),
         Column::new("ended", Int, |row| i64::from(row.is_end()).into()),
+        Column::optional("seen", Int, |row| row.write.seen.event_seq.into()),
+        Column::optional("client_seq", Int, |row| row.write.seen.client_seq.into()),
     ]
 }
 
@@ -162,6 +175,7 @@ fn statement(dialect: Dialect) -> String {
          lost_count = CASE WHEN v.last_step > r.step_count THEN 0 ELSE r.lost_count END, \
          attempt = r.attempt - v.released, \
          event_seq = r.event_seq + v.events + v.changes, \
+         client_seq = COALESCE(v.client_seq, r.client_seq), \
          step_count = {step_count}, \
          tokens_input = r.tokens_input + v.tokens_input, \
          tokens_cache_read = r.tokens_cache_read + v.tokens_cache_read, \
@@ -173,7 +187,7 @@ fn statement(dialect: Dialect) -> String {
          updated_at = v.at \
          FROM {rows} \
          WHERE r.tenant_id = v.tenant_id AND r.id = v.id AND r.{held} AND r.fence = v.fence \
-         AND r.lease_expires_at > v.at \
+         AND r.lease_expires_at > v.at AND r.event_seq = COALESCE(v.seen, r.event_seq) \
          {returning}",
         next_start = dialect.greatest(
             "r.queue_expires_at",

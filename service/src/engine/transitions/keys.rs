@@ -237,18 +237,19 @@ fn read_limit(rows: &[QueryResult]) -> Result<Option<(i64, i64)>, DbErr> {
 
 /// The first of a key that has no slot free says why it waits.
 pub async fn show_limited(tx: &SystemTx, queue: Queue<'_>, now: DateTime<Utc>) -> Result<(), DbErr> {
-    let Queue { tenant, lane, key } = queue;
+    let Queue { tenant, lane, key, .. } = queue;
     let reason = |reason: RunReason| sea_orm::ActiveEnum::to_value(&reason);
+    let (from, to) = (reason(RunReason::Queued), reason(RunReason::ConcurrencyLimit));
+    let mut values = vec![tenant.into(), lane.into(), key.into(), now.into(), to.into(), from.into()];
+    let taken = queue.taken(&mut values).indexed;
     // Who holds the row may wait for one that this claim has taken.
     let sql = format!(
         "UPDATE task_run SET reason = $5 WHERE tenant_id = $1 AND reason = $6 AND {} \
-         AND id = (SELECT id FROM task_run WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 \
+         AND id = (SELECT id FROM task_run WHERE status = 'PENDING' AND {taken} AND tenant_id = $1 AND lane_id = $2 \
           AND concurrency_key = $3 AND available_at <= $4 ORDER BY order_key, id LIMIT 1{})",
         is("PENDING"),
         tx.dialect().skip_locked(),
     );
-    let (from, to) = (reason(RunReason::Queued), reason(RunReason::ConcurrencyLimit));
-    let values = vec![tenant.into(), lane.into(), key.into(), now.into(), to.into(), from.into()];
     tx.execute(&sql, values).await.map(drop)
 }
 

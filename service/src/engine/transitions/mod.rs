@@ -8,6 +8,7 @@
 mod create;
 mod held;
 mod keys;
+mod queue;
 mod recover;
 mod request;
 mod start;
@@ -15,14 +16,15 @@ pub mod tree;
 mod wait;
 
 pub use create::{Born, NewRun, create};
-pub use held::{Change, HeldWrite, Written, write};
+pub use held::{Change, HeldWrite, Seen, Written, write};
 pub use keys::{Admitted, admit, admit_all, decide, forget_dedupe_keys, free_slots, key_limit, show_limited};
+pub use queue::{Queue, Workspaces};
 pub use recover::{
     BATCH, expire_leases, expire_queue, expire_waits, force_cancels, is_quarantined, raise_fences,
     release_node,
 };
 pub use request::{CancelOutcome, cancel, is_decided, retry};
-pub use start::{Queue, claim_queue, renew};
+pub use start::{claim_queue, renew};
 pub use tree::{Ended, Ripple, Spawn, Wake};
 pub use wait::{
     Answer, Resumed, answer, close_questions, expire_questions, expire_timers, lock, reopen_questions,

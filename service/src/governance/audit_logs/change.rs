@@ -16,8 +16,10 @@ const MASK: &str = "***";
 const SECRET_NAMES: [&str; 8] =
     ["password", "secret", "token", "credential", "authorization", "apikey", "privatekey", "cookie"];
 /// A text that begins so is a secret wherever it stands.
-const SECRET_PREFIXES: [&str; 10] =
-    ["mc_live_", "mc_rt_", "mc_vt_", "mc_in_", "mc_ch_", "mc_os_", "sk-", "whsec_", "bearer ", "basic "];
+const SECRET_PREFIXES: [&str; 11] = [
+    "mc_live_", "mc_rt_", "mc_vt_", "mc_in_", "mc_ch_", "mc_os_", "mc_lt_", "sk-", "whsec_", "bearer ",
+    "basic ",
+];
 /// Members that change with every write.
 const UNTOLD: [&str; 2] = ["revision", "updatedAt"];
 

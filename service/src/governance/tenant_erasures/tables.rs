@@ -39,6 +39,7 @@ pub const ERASED: &[Erased] = &[
     of("run_event"),
     of("run_step"),
     Erased { cut: &["parent_run_id", "root_run_id", "replay_of"], ..of("task_run") },
+    of("worker"),
     of("run_usage"),
     of("event"),
     of("inbound_hook"),

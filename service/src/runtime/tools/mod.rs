@@ -91,6 +91,16 @@ pub enum ToolConfig {
 }
 
 impl ToolConfig {
+    /// What a worker offers who executes its calls; `None` where they are made here.
+    pub fn capability(&self) -> Option<String> {
+        match self {
+            Self::Function(config) if builtin::find(&config.function).is_none() => {
+                Some(format!("function:{}", config.function))
+            }
+            Self::Api(_) | Self::Function(_) | Self::Agent(_) => None,
+        }
+    }
+
     /// # Errors
     /// [`Error::Invalid`] with pointers that start with `/config`.
     pub fn parse(kind: ToolType, config: &Value) -> Result<Self, Error> {

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::agents::agent::{self, AgentStatus};
 use entity::identity::tenant::{self, TenantStatus};
 use entity::tasks::task_run::{Model, RunReason};
+use sea_orm::Value;
 use uuid::Uuid;
 
 use super::estimate::{Room, estimate};
@@ -13,7 +14,7 @@ use crate::db::Reason;
 use crate::engine::policy::RunPolicy;
 use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key};
 use crate::error::{Error, Result};
-use crate::tasks::run_keys;
+use crate::tasks::{run_keys, workers};
 
 /// Runs before this one are counted no further.
 const MOST_AHEAD: i64 = 10_000;
@@ -22,7 +23,7 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let now = ctx.core.clock.now();
     let mut actions = vec![RunActionView::cancel(run.id)];
     let mut causes = Vec::new();
-    causes.extend(installation(ctx, now).await?);
+    causes.extend(installation(ctx, &run, now).await?);
     causes.extend(of_tenant(ctx).await?);
     let mut room = Room::default();
     if let Some(id) = run.agent_id {
@@ -93,13 +94,32 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     })
 }
 
-/// What keeps all runs of this installation from starting.
-async fn installation(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+/// What keeps all runs like this one from starting: nobody is there to execute them.
+async fn installation(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<Option<CauseView>> {
     if ctx.core.quarantine.is_on() {
         let message =
             "This installation is a restored copy: it starts nothing until its operator confirms it.";
         return Ok(Some(CauseView::blocking(CauseCode::RestoredCopy, message)));
     }
+    match &run.capability {
+        Some(capability) => no_worker(ctx, capability, now).await,
+        None => no_node(ctx, now).await,
+    }
+}
+
+async fn no_worker(ctx: &Ctx, capability: &str, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+    let tenant = ctx.core.db.tenant(ctx.tenant);
+    let offered = workers::capabilities_alive(&tenant, now, ctx.core.engine.settings()).await?;
+    let none = || {
+        CauseView::blocking(
+            CauseCode::NoWorker,
+            format!("No live worker offers `{capability}`, which it needs."),
+        )
+    };
+    Ok((!offered.contains_key(capability)).then(none))
+}
+
+async fn no_node(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>> {
     let system = ctx.core.db.system(Reason::Engine);
     let patience = TimeDelta::from_std(ctx.core.engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
     let sql = "SELECT COUNT(*) AS nodes FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1";
@@ -166,13 +186,19 @@ async fn executing_in_lane(ctx: &Ctx, lane: Uuid, most: i64) -> Result<i64> {
 
 /// Due runs of its queue that a claim takes before it.
 async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
-    let sql = "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \
-         WHERE status = 'PENDING' AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $3 AND available_at <= $4 \
-         AND order_key <= $5 AND (order_key < $5 OR id < $6) LIMIT $7) q";
+    let taken = match run.capability {
+        None => "capability IS NULL",
+        Some(_) => "capability IS NOT NULL AND capability = $8",
+    };
+    let sql = format!(
+        "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \
+         WHERE status = 'PENDING' AND {taken} AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $3 \
+         AND available_at <= $4 AND order_key <= $5 AND (order_key < $5 OR id < $6) LIMIT $7) q"
+    );
     // One that is not due stands where it will when it is.
     let place =
         if run.available_at > now { order_key(run.available_at, run.priority) } else { run.order_key };
-    let values = vec![
+    let mut values = vec![
         ctx.tenant.into(),
         run.lane_id.into(),
         run.concurrency_key.clone().into(),
@@ -181,6 +207,7 @@ async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
         run.id.into(),
         MOST_AHEAD.into(),
     ];
-    let rows = ctx.core.db.system(Reason::Engine).query(sql, values).await?;
+    values.extend(run.capability.as_deref().map(Value::from));
+    let rows = ctx.core.db.system(Reason::Engine).query(&sql, values).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("", "ahead"))?)
 }

@@ -104,6 +104,8 @@ pub enum CauseCode {
     RestoredCopy,
     /// No node of the engine is alive.
     NoNode,
+    /// No live worker offers what it needs.
+    NoWorker,
     /// It has lost executors, and starts where no other such run executes.
     Suspect,
     /// It fails as EXPIRED when it does not start before a time.

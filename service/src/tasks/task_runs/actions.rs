@@ -13,6 +13,7 @@ use validator::Validate;
 
 use super::create::{Submitted, check_input, new_run, replayed, submit};
 use super::{TaskRunView, load};
+use crate::agents::snapshot;
 use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::policy::RunPolicy;
@@ -126,11 +127,12 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         });
     };
     transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
-    let view = TaskRunView::from(run);
+    let view = TaskRunView::from(run.clone());
     ctx.keep_answer(&tx, &view).await?;
     let _recorded = ctx.record(tx.connection(), change(&view)).await?;
     tx.commit().await?;
     ctx.core.engine.announce(id, RunStatus::Pending);
+    ctx.core.engine.call_worker(&run);
     Ok(view)
 }
 
@@ -194,7 +196,7 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
     }
     let target = of_run(ctx, &old).await?;
     let policy = replayed_policy(&old, &target, from_step)?;
-    let input = input.unwrap_or(old.input);
+    let input = input.unwrap_or_else(|| old.input.clone());
     check_input(&target, &input)?;
     let version = match (agent_version, old.agent_id) {
         (None, _) => old.agent_version,
@@ -204,8 +206,10 @@ pub async fn replay(ctx: &Ctx, id: Uuid, body: ReplayTaskRun) -> Result<Submitte
         }
     };
     let run = new_run(ctx, &target, input)?;
+    let capability = capability(ctx, &old, &run, version).await?;
     let mut again = Model {
         replay_of: Some(old.id),
+        capability,
         agent_version: version,
         policy,
         metadata: old.metadata,
@@ -226,6 +230,7 @@ pub(crate) async fn launch_replay(ctx: &Ctx, launch: &mut Launch, old: Model) ->
     run.dedupe_key = None;
     run.policy = policy;
     target.stamp(run)?;
+    run.capability = capability(ctx, &old, run, old.agent_version).await?;
     run.agent_version = old.agent_version;
     run.metadata = old.metadata;
     run.priority = old.priority;
@@ -275,6 +280,15 @@ async fn existing_version(ctx: &Ctx, agent: Uuid, number: i32) -> Result<i32> {
     let found = versions.filter(agent_version::Column::Number.eq(number)).one().await?;
     let missing = || Error::invalid("/agentVersion", "not_found", "The agent has no such version.");
     found.map(|version| version.number).ok_or_else(missing)
+}
+
+/// What a worker must offer to execute the new run in this version of the old one's agent.
+async fn capability(ctx: &Ctx, old: &Model, new: &Model, version: Option<i32>) -> Result<Option<String>> {
+    let same = new.agent_id.filter(|id| old.agent_id == Some(*id));
+    let Some((id, number)) = same.zip(version) else { return Ok(new.capability.clone()) };
+    let snapshot = snapshot(&ctx.core, ctx.tenant, id, number).await?;
+    let agent = ctx.db().everywhere::<agent::Entity>().filter(agent::Column::Id.eq(id)).one().await?;
+    Ok(agent.and_then(|agent| snapshot.config.delivery.capability(&agent.slug)))
 }
 
 fn tenant_suspended() -> Error {

@@ -29,6 +29,7 @@ use crate::engine::transitions::MOST_LOST;
 use crate::error::{Error, Result};
 use crate::tasks::run_keys;
 use crate::tasks::run_waits;
+use crate::tasks::workers;
 
 /// What a list of runs may be narrowed to.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -99,12 +100,14 @@ impl TaskRunFilter {
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
     let mut page = crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from);
     run_waits::fill(ctx, &mut page.data).await?;
+    workers::shown_reasons(ctx, &mut page.data).await?;
     Ok(page)
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     let mut run = TaskRunView::from(load(ctx, id).await?);
     run_waits::fill(ctx, std::slice::from_mut(&mut run)).await?;
+    workers::shown_reasons(ctx, std::slice::from_mut(&mut run)).await?;
     Ok(run)
 }
 

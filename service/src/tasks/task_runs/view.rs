@@ -32,6 +32,12 @@ pub struct TaskRunView {
     pub agent_version: Option<i32>,
     #[schema(required)]
     pub tool_id: Option<Uuid>,
+    /// What a worker must offer to execute it: `function:<name>` or `agent:<slug>`; null where the engine does.
+    #[schema(required)]
+    pub capability: Option<String>,
+    /// The worker that executes it now.
+    #[schema(required)]
+    pub worker_id: Option<Uuid>,
     pub status: RunStatus,
     /// Why the status is what it is.
     pub reason: RunReason,
@@ -148,6 +154,7 @@ impl From<Model> for TaskRunView {
             agent_version,
             tool_id,
             lane_id: _,
+            capability,
             status,
             reason,
             input,
@@ -163,13 +170,14 @@ impl From<Model> for TaskRunView {
             failures: _,
             lost_count,
             fence: _,
-            lease_owner: _,
+            lease_owner,
             lease_expires_at: _,
             attempt_deadline_at: _,
             cancel_requested_at: _,
             cancel_reason: _,
             wait_until: _,
             event_seq: _,
+            client_seq: _,
             step_count: _,
             tokens_input,
             tokens_cache_read,
@@ -211,6 +219,8 @@ impl From<Model> for TaskRunView {
             agent_id,
             agent_version,
             tool_id,
+            worker_id: lease_owner.filter(|_| capability.is_some()),
+            capability,
             status,
             reason,
             waiting_for: Vec::new(),

@@ -88,6 +88,7 @@ pub fn all() -> Vec<Case> {
         tools(),
         tasks::definitions(),
         tasks::runs(),
+        tasks::workers(),
         tasks::bulk_actions(),
         tasks::schedules(),
         tasks::batches(),

@@ -57,6 +57,36 @@ pub(super) fn runs() -> Vec<Case> {
     ]
 }
 
+pub(super) fn workers() -> Vec<Case> {
+    let lease = json!({ "runId": "@leased", "attempt": 1, "leaseToken": "@lease-token" });
+    let attempt = |operation, more: Value| {
+        let mut body = json!({ "leaseToken": "@lease-token" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        case(operation, &[("id", "@new:leased"), ("attempt", "1")]).with(body)
+    };
+    let event = json!({ "clientSeq": 1, "type": "LOG", "data": {} });
+    let error = json!({ "type": "e", "message": "m" });
+    let wait = json!({ "kind": "TIMER", "seconds": 86_400 });
+    let worker = json!({ "name": "worker #", "labels": {}, "capabilities": ["function:none"], "slots": 1 });
+    vec![
+        case("register_worker", &[]).with(worker),
+        case("list_workers", &[("cursor", "@cursor")]),
+        of("get_worker", "@worker"),
+        of("delete_worker", "@new:worker"),
+        of("claim_task_runs", "@worker").with(json!({ "max": 1, "waitMs": 0 })),
+        of("beat_worker", "@worker").with(json!({ "leases": [lease] })),
+        of("pause_worker", "@new:worker").with(json!({})),
+        of("resume_worker", "@new:worker"),
+        of("drain_worker", "@new:worker"),
+        of("undrain_worker", "@new:worker"),
+        attempt("add_attempt_events", json!({ "events": [event] })),
+        attempt("complete_attempt", json!({ "output": 1 })),
+        attempt("fail_attempt", json!({ "error": error })),
+        attempt("release_attempt", json!({})),
+        attempt("suspend_attempt", json!({ "wait": wait })),
+    ]
+}
+
 pub(super) fn bulk_actions() -> Vec<Case> {
     let count = |filter: Value| {
         case("create_bulk_action", &[]).with(json!({ "kind": "CANCEL", "filter": filter, "dryRun": true }))

@@ -143,6 +143,24 @@ impl World<'_> {
         }
     }
 
+    /// A run that a worker of its own holds.
+    pub(super) async fn leased(&self, name: &str) -> String {
+        let tool = self.tool(name, "FUNCTION", json!({ "function": name })).await;
+        let definition = self.definition(name, json!({ "toolId": tool })).await;
+        let run = self.create("/v1/task-runs", json!({ "definitionId": definition, "input": {} })).await;
+        let worker = json!({ "name": name, "capabilities": [format!("function:{name}")] });
+        let worker = self.create("/v1/workers", worker).await;
+        let claims = self.post(&format!("/v1/workers/{worker}/claim"), json!({})).await;
+        self.leases.lock().await.insert(run.clone(), text(&claims["data"][0]["leaseToken"]));
+        run
+    }
+
+    /// What shows that the run of the path is held.
+    pub(super) async fn lease(&self, path: &str) -> String {
+        let run = path.split('/').nth(3).unwrap_or_default();
+        self.leases.lock().await.get(run).cloned().unwrap_or_else(|| "mc_lt_none".to_owned())
+    }
+
     /// The approval that the run waits for.
     pub(super) async fn asked(&self, run: &str) -> String {
         self.first_of(&format!("/v1/approvals?runId={run}"), run).await

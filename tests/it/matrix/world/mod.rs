@@ -49,6 +49,7 @@ const OF_TENANT: &[&str] = &[
     "price",
     "bulk",
     "worked-bulk",
+    "worker",
     "link-token",
     "hook-token",
     "user",
@@ -71,6 +72,7 @@ pub const WITHIN: &[&str] = &[
     "delayed",
     "cancelled",
     "waiting",
+    "leased",
     "approval",
     "questioning",
     "question",
@@ -111,6 +113,8 @@ pub struct World<'a> {
     kept: Mutex<HashMap<String, String>>,
     /// Answers the challenge that was made last.
     code: Mutex<String>,
+    /// Of the runs that workers hold, by their ids.
+    leases: Mutex<HashMap<String, String>>,
     /// Of the visit to a provider that was made last.
     state: Mutex<String>,
 }
@@ -154,6 +158,7 @@ impl<'a> World<'a> {
             "hook",
             "delivery",
             "questioning",
+            "worker",
         ] {
             world.make(kind).await;
         }
@@ -172,8 +177,9 @@ impl<'a> World<'a> {
 
     fn empty(app: &'a App, tenant: &'a crate::support::Tenant, within: Option<&'a str>) -> Self {
         let email = &tenant.owner_email;
-        let (kept, code, state) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept, code, state }
+        let (kept, leases) = (Mutex::default(), Mutex::default());
+        let (code, state) = (Mutex::default(), Mutex::default());
+        Self { app, tenant: &tenant.id, owner: &tenant.owner, email, within, kept, leases, code, state }
     }
 
     /// The one of this kind that is kept.
@@ -345,6 +351,11 @@ impl<'a> World<'a> {
             }
             "definition" => self.definition(&name, json!({ "agentId": self.kept("agent").await })).await,
             "tool-definition" => self.definition(&name, json!({ "toolId": self.kept("tool").await })).await,
+            "worker" => {
+                let body = json!({ "name": name, "capabilities": ["function:none"] });
+                self.create("/v1/workers", body).await
+            }
+            "leased" => self.leased(&name).await,
             "run" | "delayed" | "cancelled" | "waiting" | "approval" => self.run(kind).await,
             // It matches nothing: no run of another case is touched.
             "bulk" => self.bulk(json!({ "parentRunId": self.kept("run").await }), true).await,
@@ -482,6 +493,7 @@ impl World<'_> {
             None => text.replace('#', &number()),
             Some("cursor") => self.cursor(path).await,
             Some("question") => self.question_of(path).await,
+            Some("lease-token") => self.lease(path).await,
             Some(kind) => match kind.strip_prefix("new:") {
                 Some(kind) if !shared => self.make(kind).await,
                 Some(kind) => self.kept(kind).await,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is waited for is bounded in time, and a question's schema compiles before anybody is asked.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::run_wait::{WaitExpiry, WaitKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -109,14 +109,14 @@ impl Waits {
         match self {
             Self::Seconds => {
                 let Seconds { seconds } = read(arguments)?;
-                Ok(timer(step, after(now, seconds, "seconds")?))
+                Ok(Wait::timer(step, after(now, seconds, "seconds")?))
             }
             Self::Until => {
                 let Until { until } = read(arguments)?;
                 if until - now > TimeDelta::seconds(LONGEST_SECONDS) {
                     return Err(invalid("until is at most a year ahead"));
                 }
-                Ok(timer(step, until.max(now)))
+                Ok(Wait::timer(step, until.max(now)))
             }
             Self::Question => {
                 let Question { question, schema, end } = read(arguments)?;
@@ -166,11 +166,6 @@ impl End {
         let seconds = self.expires_in_seconds.unwrap_or(DEFAULT_SECONDS);
         Ok(wait(after(now, seconds, "expiresInSeconds")?, self.on_expire))
     }
-}
-
-fn timer(step: i32, until: DateTime<Utc>) -> Wait {
-    let request = json!({"until": until.to_rfc3339_opts(SecondsFormat::Millis, true)});
-    Wait { kind: WaitKind::Timer, step, key: None, request, on_expire: WaitExpiry::Continue, until }
 }
 
 fn after(now: DateTime<Utc>, seconds: i64, name: &str) -> Result<DateTime<Utc>, ToolFailure> {
