@@ -1,5 +1,6 @@
 //! A tenant with one resource of every kind, made through the API, and more of them on demand.
 
+mod kinds;
 mod made;
 
 use std::collections::HashMap;
@@ -8,100 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use kinds::OF_TENANT;
+pub use kinds::WITHIN;
+
 use crate::support::name_server::NameServer;
 use crate::support::oidc_server::OidcServer;
 use crate::support::second_factors::{self, Authenticator};
 use crate::support::{App, Client, PASSWORD, accounts, eventually, mails, people};
-
-/// Kinds that a case may ask for and that belong to the tenant as a whole.
-const OF_TENANT: &[&str] = &[
-    "tenant",
-    "other-tenant",
-    "suspended-tenant",
-    "closed-tenant",
-    "erased-tenant",
-    "email",
-    "password",
-    "me",
-    "session",
-    "membership",
-    "workspace",
-    "archived",
-    "team-member",
-    "colleague",
-    "my-session",
-    "invite",
-    "invite-token",
-    "mail",
-    "reset-token",
-    "magic-token",
-    "verify-token",
-    "change-token",
-    "challenge-token",
-    "code-token",
-    "account",
-    "domain",
-    "oidc-token",
-    "state-token",
-    "notification",
-    "integration",
-    "secret",
-    "price",
-    "bulk",
-    "worked-bulk",
-    "worker",
-    "link-token",
-    "hook-token",
-    "user",
-    "person",
-    "barred",
-    "audit",
-    "privacy",
-];
-
-/// Those that may belong to a workspace.
-pub const WITHIN: &[&str] = &[
-    "agent",
-    "paused",
-    "tool",
-    "bound",
-    "request",
-    "definition",
-    "tool-definition",
-    "run",
-    "delayed",
-    "cancelled",
-    "waiting",
-    "leased",
-    "approval",
-    "questioning",
-    "question",
-    "event",
-    "webhook",
-    "placed-webhook",
-    "hook",
-    "hooked",
-    "used-hook",
-    "delivery",
-    "hook-run",
-    "api-key",
-    "placed-agent",
-    "placed-tool",
-    "placed-definition",
-    "placed-run",
-    "placed-key",
-    "schedule",
-    "paused-schedule",
-    "fire",
-    "scheduled-run",
-    "placed-schedule",
-    "batch",
-    "ready-batch",
-    "started-batch",
-    "paused-batch",
-    "failed-batch",
-    "placed-batch",
-];
 
 pub struct World<'a> {
     pub app: &'a App,

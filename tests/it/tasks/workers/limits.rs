@@ -59,7 +59,8 @@ on_both! {
         worker.complete(&lease, json!("made")).await;
         eventually("the agent has ended", async || run_of(&client, &run).await["status"] == "COMPLETED").await;
         let ended = run_of(&client, &run).await;
-        assert_eq!((&ended["output"], &ended["treeCost"]), (&json!("done"), &json!("0.001")), "{ended}");
+        assert_eq!((&ended["output"], &ended["cost"]), (&json!("done"), &json!("0.0000114")), "{ended}");
+        assert_eq!(ended["treeCost"], "0.0010114");
         let made: Vec<Value> = steps(&client, &run).await.into_iter().filter(|step| step["name"] == "remote_call").collect();
         assert_eq!((made.len(), &made[0]["response"]["output"]), (1, &json!("made")));
     }
