@@ -31,7 +31,7 @@ pub enum ResultFormat {
 #[into_params(parameter_in = Query)]
 pub struct ResultFilter {
     /// How the rows are written.
-    #[param(default = "JSONL")]
+    #[param(inline, default = "JSONL")]
     pub format: Option<ResultFormat>,
     pub status: Option<TargetStatus>,
     /// Only targets behind this number: go on where an export broke off.
