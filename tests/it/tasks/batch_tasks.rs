@@ -272,7 +272,10 @@ on_both! {
             counters["cancelled"] == 53 && counters["completed"] == 7 && counters["running"] == 0
         })
         .await;
-        assert_eq!(number(&app, "SELECT COUNT(*) AS number FROM task_run WHERE status = 'CANCELLED'").await, 7);
+        let cancelled = "SELECT COUNT(*) AS number FROM task_run WHERE status = 'CANCELLED'";
+        assert_eq!(number(&app, cancelled).await, 7);
+        // A person did it, and no policy.
+        assert_eq!(number(&app, &format!("{cancelled} AND reason = 'BY_USER'")).await, 7);
         assert_eq!(stage.owner.post(&format!("{path}/retry"), json!({})).await.problem(409), "invalid_transition");
         assert_eq!(stage.owner.delete(&path).await.status, 204);
         eventually("its targets go", async || number(&app, "SELECT COUNT(*) AS number FROM task_target").await == 0).await;

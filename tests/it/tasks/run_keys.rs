@@ -130,7 +130,9 @@ async fn the_oldest_gives_way(backend: Backend) {
     assert_eq!(gated.next().await["number"], 2);
     let second = app.acme.create(of(&definition, "a", 3)).await;
     assert_eq!(gated.next().await["number"], 3, "it starts once the oldest is gone");
-    assert_eq!(state(&app.acme, &first).await.0, "CANCELLED");
+    assert_eq!(state(&app.acme, &first).await, (json!("CANCELLED"), json!("BY_POLICY")));
+    let why = app.acme.owner.get(&format!("{first}/explain")).await.expect(200);
+    assert_eq!(why["summary"], "Its concurrency key had as many live runs as it may.");
     assert_eq!(state(&app.acme, &other).await.0, "RUNNING");
     assert_eq!(state(&app.acme, &second).await.0, "RUNNING");
     gated.open.add_permits(100);

@@ -194,7 +194,8 @@ async fn cancel(core: &Core, row: &Model, now: DateTime<Utc>) -> Result<()> {
     tx.commit().await
 }
 
-/// Ends a page of the runs that have not ended; how many were told.
+/// Ends a page of the runs that have not ended, because somebody cancelled or deleted their batch: it cancels
+/// nothing by itself. Answers with how many were told.
 async fn cancel_runs(core: &Core, row: &Model, now: DateTime<Utc>) -> Result<usize> {
     let sql = "SELECT r.id FROM task_target t JOIN task_run r ON r.tenant_id = t.tenant_id AND r.id = t.run_id \
          WHERE t.tenant_id = $1 AND t.batch_id = $2 AND t.status = 'RUNNING' \
@@ -206,7 +207,7 @@ async fn cancel_runs(core: &Core, row: &Model, now: DateTime<Utc>) -> Result<usi
     for found in &live {
         let run: Uuid = found.try_get("", "id")?;
         let tx = system.begin().await?;
-        let outcome = transitions::cancel(&tx, row.tenant_id, run, RunReason::ByPolicy, &by, now).await?;
+        let outcome = transitions::cancel(&tx, row.tenant_id, run, RunReason::ByUser, &by, now).await?;
         transitions::close_questions(&tx, row.tenant_id, run, now).await?;
         tx.commit().await?;
         if let CancelOutcome::Cancelled(told) | CancelOutcome::Requested(told) = outcome {

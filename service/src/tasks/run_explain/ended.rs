@@ -15,7 +15,7 @@ const MOST_LOSSES: u64 = 10;
 pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let cause = match run.status {
         RunStatus::Completed => CauseView::new(CauseCode::Completed, completed(run.reason)),
-        RunStatus::Cancelled => CauseView::new(CauseCode::Cancelled, cancelled(run.reason)),
+        RunStatus::Cancelled => CauseView::new(CauseCode::Cancelled, cancelled(ctx, &run).await?),
         _ if transitions::is_quarantined(&run) => {
             let message = format!(
                 "{} executors vanished one after the other while they executed it: it is not started again by itself.",
@@ -68,13 +68,38 @@ fn completed(reason: RunReason) -> &'static str {
     }
 }
 
-fn cancelled(reason: RunReason) -> &'static str {
-    match reason {
+async fn cancelled(ctx: &Ctx, run: &Model) -> Result<&'static str> {
+    Ok(match run.reason {
         RunReason::ByParent => "The run that started it was cancelled.",
-        RunReason::ByPolicy => "Its concurrency key had as many live runs as it may.",
+        RunReason::ByPolicy => by_policy(&cancelled_by(ctx, run).await?),
         RunReason::BySystem => "The system cancelled it.",
         _ => "Somebody cancelled it.",
+    })
+}
+
+/// Whose policy it was.
+fn by_policy(by: &str) -> &'static str {
+    match by.split(':').next().unwrap_or_default() {
+        "system" => "Its concurrency key had as many live runs as it may.",
+        "schedule" => "Its schedule made room for its next time (overlap CANCEL_RUNNING).",
+        _ => "The tenant's emergency stop ended what executed.",
     }
+}
+
+/// Who asked for the last cancel, as its event says.
+async fn cancelled_by(ctx: &Ctx, run: &Model) -> Result<String> {
+    let db = ctx.db();
+    let events = db
+        .find::<run_event::Entity>()
+        .filter(run_event::Column::RunId.eq(run.id))
+        .filter(run_event::Column::Kind.is_in(["run.cancel_requested", "run.cancelled"]))
+        .order_by(run_event::Column::Seq, Order::Desc)
+        .limit(2)
+        .all()
+        .await?;
+    // The end of one that executed says only that it has ended.
+    let by = events.iter().find_map(|event| event.data.get("by")?.as_str());
+    Ok(by.unwrap_or_default().to_owned())
 }
 
 fn failed(run: &Model) -> CauseView {

@@ -51,6 +51,9 @@ on_both! {
         let fires = stage.fires(&id).await;
         let first = stage.run(&fires[0]).await;
         assert_eq!((&first["status"], &first["reason"]), (&json!("CANCELLED"), &json!("BY_POLICY")));
+        let why = format!("/v1/task-runs/{}/explain", first["id"].as_str().unwrap());
+        let why = stage.owner.get(&why).await.expect(200);
+        assert_eq!(why["summary"], "Its schedule made room for its next time (overlap CANCEL_RUNNING).");
         stage.owner.post(&format!("/v1/agents/{agent}/resume"), json!({})).await.expect(200);
         eventually("the second one ends", async || stage.run(&fires[1]).await["status"] == "COMPLETED").await;
     }
