@@ -36,6 +36,11 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary")]
     pub config: Json,
     pub is_active: bool,
+    /// Since then it starts nothing.
+    pub paused_at: Option<DateTimeUtc>,
+    pub paused_reason: Option<String>,
+    /// It was resumed then, and may still hold queued runs.
+    pub releasing_at: Option<DateTimeUtc>,
     #[sea_orm(column_type = "JsonBinary")]
     pub metadata: Json,
     pub revision: i64,

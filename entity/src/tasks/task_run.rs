@@ -100,6 +100,8 @@ pub struct Model {
     pub order_key: i64,
     pub available_at: DateTimeUtc,
     pub queue_expires_at: DateTimeUtc,
+    /// Its paused definition took it out of the queue; only a PENDING run is held.
+    pub held_at: Option<DateTimeUtc>,
     pub deadline_at: Option<DateTimeUtc>,
     pub attempt: i32,
     pub failures: i32,

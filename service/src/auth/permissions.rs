@@ -131,6 +131,7 @@ permissions! {
     task_definitions "task-definitions" {
         Read "read" Viewer "List and read task definitions."
         Write "write" Manager "Create, change and delete task definitions."
+        Operate "operate" Operator "Pause and resume task definitions."
     }
     task_runs "task-runs" {
         Read "read" Viewer "List and read runs, their steps and their events."

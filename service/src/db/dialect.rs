@@ -49,6 +49,14 @@ impl Dialect {
         }
     }
 
+    /// The same for those that nobody changes at this moment.
+    pub fn share_skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE SKIP LOCKED",
+        }
+    }
+
     /// Takes the lock named `$1` until the transaction ends; a SQLite write transaction is alone anyway.
     pub fn named_lock(self) -> Option<&'static str> {
         match self {

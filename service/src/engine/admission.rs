@@ -332,9 +332,11 @@ async fn look(db: &Db, month: DateTime<Utc>, most: i64, looks: &[Look]) -> Resul
     let sql = format!(
         "SELECT t.id, t.plan, COALESCE(u.runs, 0) AS runs, CASE WHEN v.counts THEN \
          (SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_run r WHERE r.tenant_id = t.id \
-          AND r.status = 'PENDING' AND r.capability IS NULL \
+          AND r.status = 'PENDING' AND r.capability IS NULL AND r.held_at IS NULL \
           UNION ALL SELECT 1 FROM task_run r WHERE r.tenant_id = t.id \
-          AND r.status = 'PENDING' AND r.capability IS NOT NULL LIMIT $2) q) END AS queued \
+          AND r.status = 'PENDING' AND r.capability IS NOT NULL AND r.held_at IS NULL \
+          UNION ALL SELECT 1 FROM task_run r WHERE r.tenant_id = t.id \
+          AND r.status = 'PENDING' AND r.held_at IS NOT NULL LIMIT $2) q) END AS queued \
          FROM {} JOIN tenant t ON t.id = v.tenant_id \
          LEFT JOIN run_usage u ON u.tenant_id = t.id AND u.month = $1",
         db.dialect().rows(3, &LOOKED)

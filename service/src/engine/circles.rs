@@ -25,19 +25,19 @@ pub struct Lane {
 
 /// Distinct tenants with pending runs behind `$1`.
 const TENANTS: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
-     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id > t.id \
+     SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND held_at IS NULL AND tenant_id > $1 ORDER BY tenant_id LIMIT 1) \
+     UNION ALL SELECT (SELECT tenant_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND held_at IS NULL AND tenant_id > t.id \
      ORDER BY tenant_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
      SELECT id FROM t WHERE id IS NOT NULL LIMIT $2";
 
 /// Distinct lanes of tenant `$3` with pending runs behind `$1`, and whether they have keys.
 const LANES: &str = "WITH RECURSIVE t(id) AS (\
-     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id = $3 AND lane_id > $1 \
+     SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND held_at IS NULL AND tenant_id = $3 AND lane_id > $1 \
      ORDER BY lane_id LIMIT 1) \
-     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND tenant_id = $3 AND lane_id > t.id \
+     UNION ALL SELECT (SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NULL AND held_at IS NULL AND tenant_id = $3 AND lane_id > t.id \
      ORDER BY lane_id LIMIT 1) FROM t WHERE t.id IS NOT NULL) \
      SELECT id, (SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_run r WHERE r.status = 'PENDING' \
-      AND r.capability IS NULL AND r.tenant_id = $3 AND r.lane_id = t.id AND r.concurrency_key > '' LIMIT 1) q) AS keyed \
+      AND r.capability IS NULL AND r.held_at IS NULL AND r.tenant_id = $3 AND r.lane_id = t.id AND r.concurrency_key > '' LIMIT 1) q) AS keyed \
      FROM t WHERE id IS NOT NULL LIMIT $2";
 
 /// Distinct keys of lane `$4` of tenant `$3` with pending runs of `taken`, the first of them `{first} $1`.
@@ -94,10 +94,10 @@ pub async fn keys_of(tx: &SystemTx, turns: &Turns, tenant: Uuid, lane: &Lane) ->
     let behind = async |first, place: &str, most| -> Result<Vec<String>, DbErr> {
         let mut values = vec![place.into(), most, tenant.into(), lane.id.into()];
         let taken = match &lane.capability {
-            None => "capability IS NULL",
+            None => "capability IS NULL AND held_at IS NULL",
             Some(capability) => {
                 values.push(capability.as_str().into());
-                "capability IS NOT NULL AND capability = $5"
+                "capability IS NOT NULL AND held_at IS NULL AND capability = $5"
             }
         };
         let rows = tx.query(&keys(first, taken), values).await?;

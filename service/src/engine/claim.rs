@@ -22,6 +22,9 @@ use crate::identity::plans::Plans;
 
 /// Locks of keys in one claim: the database has room for some thousands in all.
 const MOST_LOCKS: u64 = 256;
+/// Runs of paused definitions that one claim takes out of queues, and the fewest that it looks at in one queue.
+const MOST_HELD: u64 = 1_000;
+const LEAST_LOOK: u64 = 64;
 
 pub struct Claim<'a> {
     pub db: &'a Db,
@@ -55,7 +58,15 @@ impl Taker {
 pub(super) struct Share {
     pub tenant: Uuid,
     pub weight: u64,
+    /// Some of its definitions are paused.
+    pub pauses: bool,
     pub lanes: Vec<Lane>,
+}
+
+/// What a tenant that may start runs has.
+pub(super) struct Standing {
+    pub weight: u64,
+    pub pauses: bool,
 }
 
 /// What a claim took, and whether another look at once may take more.
@@ -67,6 +78,8 @@ pub struct Claimed {
     pub limited: bool,
     /// Keys that were looked at: each is locked until the commit.
     keys: u64,
+    /// Runs that were taken out of queues.
+    held: u64,
 }
 
 impl Claim<'_> {
@@ -78,7 +91,7 @@ impl Claim<'_> {
             Taker::Worker { tenant, .. } => self.worker_share(&tx, *tenant, most).await?,
         };
         let last = shares.last().map(|share| share.tenant);
-        let mut claimed = Claimed { runs: Vec::new(), more, limited: false, keys: 0 };
+        let mut claimed = Claimed { runs: Vec::new(), more, limited: false, keys: 0, held: 0 };
         // Each round gives every tenant its share of what is left; a tenant that cannot use its share
         // leaves it to the others, and its exhausted lanes leave the turn.
         while left > 0 && !shares.is_empty() {
@@ -128,8 +141,11 @@ impl Claim<'_> {
             };
             let count = match free {
                 0 => 0,
-                free if lane.is_keyed => self.take_keys(tx, share.tenant, &lane, free, claimed).await?,
-                free => self.take_queue(tx, self.queue(share.tenant, &lane, ""), free, claimed).await?,
+                free if lane.is_keyed => self.take_keys(tx, share, &lane, free, claimed).await?,
+                free => {
+                    let queue = self.queue(share.tenant, &lane, "");
+                    self.take_queue(tx, queue, share.pauses, free, claimed).await?
+                }
             };
             left -= count.min(left);
             self.turns.lane(share.tenant, lane.id);
@@ -153,12 +169,12 @@ impl Claim<'_> {
     async fn take_keys(
         &self,
         tx: &SystemTx,
-        tenant: Uuid,
+        share: &Share,
         lane: &Lane,
         most: u64,
         claimed: &mut Claimed,
     ) -> Result<u64, DbErr> {
-        let mut left = most;
+        let (mut left, tenant) = (most, share.tenant);
         let mut keys = VecDeque::from(circles::keys_of(tx, self.turns, tenant, lane).await?);
         claimed.more |= is_full(keys.len(), MOST_KEYS);
         while left > 0 {
@@ -172,7 +188,10 @@ impl Claim<'_> {
             let free =
                 if key.is_empty() { quantum } else { self.key_slots(tx, queue, claimed).await?.min(quantum) };
             claimed.limited |= free < quantum;
-            let count = if free == 0 { 0 } else { self.take_queue(tx, queue, free, claimed).await? };
+            let count = match free {
+                0 => 0,
+                free => self.take_queue(tx, queue, share.pauses, free, claimed).await?,
+            };
             left -= count.min(left);
             self.turns.key(tenant, lane.id, &key);
             if count == quantum {
@@ -196,13 +215,39 @@ impl Claim<'_> {
         &self,
         tx: &SystemTx,
         queue: Queue<'_>,
+        pauses: bool,
         most: u64,
         claimed: &mut Claimed,
     ) -> Result<u64, DbErr> {
+        if pauses && !self.pass_paused(tx, queue, most, claimed).await? {
+            return Ok(0);
+        }
         let runs = transitions::claim_queue(tx, queue, most, self.owner, self.now, self.lease).await?;
         let count = u64::try_from(runs.len()).unwrap_or(most);
         claimed.runs.extend(runs);
         Ok(count)
+    }
+
+    /// Takes what is paused out of the front of the queue, so that no later claim looks at it. `false` when this claim
+    /// has passed as much as one does: the next goes on from there.
+    async fn pass_paused(
+        &self,
+        tx: &SystemTx,
+        queue: Queue<'_>,
+        most: u64,
+        claimed: &mut Claimed,
+    ) -> Result<bool, DbErr> {
+        let mut look = most.max(LEAST_LOOK);
+        while claimed.held < MOST_HELD {
+            let held = transitions::hold(tx, queue, look, self.now).await?;
+            if held == 0 {
+                return Ok(true);
+            }
+            claimed.held += held;
+            look = MOST_HELD;
+        }
+        claimed.more = true;
+        Ok(false)
     }
 
     /// The tenants whose turn it is, with their lanes, in the order of the turns; and whether there are more.
@@ -211,24 +256,26 @@ impl Claim<'_> {
         let mut more = is_full(tenants.len(), MOST_TENANTS);
         let mut shares = Vec::with_capacity(tenants.len());
         for tenant in tenants {
-            let Some(weight) = self.weight(tx, tenant).await? else { continue };
+            let Some(Standing { weight, pauses }) = self.standing(tx, tenant).await? else { continue };
             let lanes = circles::lanes(tx, self.turns, tenant).await?;
             more |= is_full(lanes.len(), MOST_LANES);
-            shares.push(Share { tenant, weight, lanes });
+            shares.push(Share { tenant, weight, pauses, lanes });
         }
         Ok((shares, more))
     }
 
-    /// The tenant's weight among others; `None` when it may start nothing.
-    pub(super) async fn weight(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<u64>, DbErr> {
-        let sql = "SELECT status, stopped_at, plan FROM tenant WHERE id = $1";
+    /// The tenant's weight among others, and whether something of it is paused; `None` when it may start nothing.
+    pub(super) async fn standing(&self, tx: &SystemTx, tenant: Uuid) -> Result<Option<Standing>, DbErr> {
+        let sql = "SELECT status, stopped_at, plan, (SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_definition d \
+             WHERE d.tenant_id = $1 AND d.paused_at IS NOT NULL LIMIT 1) q) AS paused FROM tenant WHERE id = $1";
         let rows = tx.query(sql, vec![tenant.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let stopped = row.try_get::<Option<DateTime<Utc>>>("", "stopped_at")?.is_some();
         if stopped || row.try_get::<TenantStatus>("", "status")? != TenantStatus::Active {
             return Ok(None);
         }
-        Ok(Some(u64::from(self.plans.of(row.try_get("", "plan")?).weight)))
+        let weight = u64::from(self.plans.of(row.try_get("", "plan")?).weight);
+        Ok(Some(Standing { weight, pauses: row.try_get::<i64>("", "paused")? > 0 }))
     }
 }
 

@@ -15,7 +15,7 @@ use super::claim::{Claim, Taker};
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
 use super::turns::Turns;
-use super::{BornReceiver, Engine, Executor, Stop, execute, sweep, timers, transitions};
+use super::{BornReceiver, Engine, Executor, Stop, execute, releases, sweep, timers, transitions};
 use crate::auth::signing;
 use crate::core::Core;
 use crate::db::Reason;
@@ -71,6 +71,7 @@ impl Engine {
             tokio::spawn(sweeps(core.clone(), stop.clone())),
             tokio::spawn(timers::run(core.clone(), stop.clone())),
             tokio::spawn(trees(core.clone(), stop.clone())),
+            tokio::spawn(releases::run(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
             tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
             tokio::spawn(scheduled_tasks::run(core.clone(), stop.clone())),

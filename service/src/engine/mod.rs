@@ -18,6 +18,7 @@ mod leases;
 mod node;
 mod offered;
 pub mod policy;
+pub mod releases;
 pub mod remote;
 mod sweep;
 mod timers;

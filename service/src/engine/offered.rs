@@ -5,7 +5,7 @@ use sea_orm::{DbErr, QueryResult};
 use uuid::Uuid;
 
 use super::circles::{Lane, MOST_LANES};
-use super::claim::{Claim, Share};
+use super::claim::{Claim, Share, Standing};
 use crate::db::{Column, Kind, SystemTx};
 
 /// Lanes of what one worker offers.
@@ -34,7 +34,7 @@ impl Claim<'_> {
         if time(&worker, "paused_at")?.is_some() || time(&worker, "drained_at")?.is_some() {
             return Ok(nothing);
         }
-        let Some(weight) = self.weight(tx, tenant).await? else { return Ok(nothing) };
+        let Some(Standing { weight, pauses }) = self.standing(tx, tenant).await? else { return Ok(nothing) };
         let free = i64::from(worker.try_get::<i32>("", "slots")?) - self.held(tx).await?;
         let left = most.min(u64::try_from(free).unwrap_or(0));
         if left == 0 {
@@ -48,7 +48,7 @@ impl Claim<'_> {
         let most = usize::try_from(MOST_LANES).unwrap_or(usize::MAX);
         let more = lanes.len() > most;
         lanes.truncate(most);
-        Ok((left, (vec![Share { tenant, weight, lanes }], more)))
+        Ok((left, (vec![Share { tenant, weight, pauses, lanes }], more)))
     }
 
     async fn note_asked(
@@ -81,7 +81,7 @@ async fn lanes(tx: &SystemTx, tenant: Uuid, capabilities: &[String]) -> Result<V
     const COLUMNS: [Column<String>; 1] = [Column::new("capability", Kind::Text, |name| name.as_str().into())];
     let seek = |capability: &str, behind: &str| {
         format!(
-            "(SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NOT NULL AND tenant_id = $1 \
+            "(SELECT lane_id FROM task_run WHERE status = 'PENDING' AND capability IS NOT NULL AND held_at IS NULL AND tenant_id = $1 \
              AND capability = {capability}{behind} ORDER BY lane_id LIMIT 1)"
         )
     };
@@ -89,7 +89,7 @@ async fn lanes(tx: &SystemTx, tenant: Uuid, capabilities: &[String]) -> Result<V
         "WITH RECURSIVE t(capability, id) AS (SELECT v.capability, {} FROM {} \
          UNION ALL SELECT t.capability, {} FROM t WHERE t.id IS NOT NULL) \
          SELECT capability, id, (SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_run r WHERE r.status = 'PENDING' \
-          AND r.capability IS NOT NULL AND r.tenant_id = $1 AND r.capability = t.capability AND r.lane_id = t.id \
+          AND r.capability IS NOT NULL AND r.held_at IS NULL AND r.tenant_id = $1 AND r.capability = t.capability AND r.lane_id = t.id \
           AND r.concurrency_key > '' LIMIT 1) q) AS keyed \
          FROM t WHERE id IS NOT NULL LIMIT {MOST_OFFERED}",
         seek("v.capability", ""),

@@ -254,6 +254,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("type", Nothing),
             ("trigger_config", Content),
             ("config", Content),
+            ("paused_reason", Content),
             ("metadata", Content),
         ],
     ),

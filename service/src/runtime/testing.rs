@@ -397,6 +397,7 @@ fn run(input: Value) -> task_run::Model {
         order_key: 0,
         available_at: at,
         queue_expires_at: at,
+        held_at: None,
         deadline_at: None,
         attempt: 1,
         failures: 0,

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::task_run::{Column, Entity, Model, RunReason, RunStatus};
-use sea_orm::{ColumnTrait as _, Order};
+use sea_orm::{ColumnTrait as _, Condition, Order};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -97,10 +97,13 @@ async fn count(ctx: &Ctx, status: RunStatus) -> Result<CountView> {
     Ok(capped(count))
 }
 
-/// Nodes and workers have queues of their own, each with its index, and no index holds both.
+/// Nodes and workers have queues of their own, and so has what is held; each has its index, and no index holds all.
 async fn pending(ctx: &Ctx) -> Result<CountView> {
     let mut count = 0;
-    for taken in [Column::Capability.is_null(), Column::Capability.is_not_null()] {
+    let queued = [Column::Capability.is_null(), Column::Capability.is_not_null()]
+        .map(|taken| Condition::all().add(taken).add(Column::HeldAt.is_null()));
+    let held = Condition::all().add(Column::HeldAt.is_not_null());
+    for taken in queued.into_iter().chain([held]) {
         let db = ctx.db();
         let queue = db.list::<Entity>().filter(Column::Status.eq(RunStatus::Pending)).filter(taken);
         count += queue.count(CAP + 1 - count.min(CAP)).await?;

@@ -1,6 +1,8 @@
 //! Task definitions. Invariant: one runs an agent, a tool or a graph of steps, and its schemas and templates
 //! have been compiled.
 
+mod pauses;
+
 use chrono::{DateTime, Utc};
 use entity::tasks::task_definition::{ActiveModel, Column, Entity, Model, TaskType};
 use sea_orm::{ColumnTrait as _, Condition, Set};
@@ -22,6 +24,8 @@ use crate::db::TenantTx;
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::Quota;
 use crate::identity::workspaces::{self, check_use};
+
+pub use pauses::{PauseTaskDefinition, pause, resume};
 
 pub struct TaskDefinitions;
 
@@ -132,6 +136,11 @@ pub struct TaskDefinitionView {
     pub trigger: Trigger,
     pub config: DefinitionConfig,
     pub is_active: bool,
+    /// Since when it starts nothing; null for one that is not paused.
+    #[schema(required)]
+    pub paused_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    pub paused_reason: Option<String>,
     pub metadata: Metadata,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -154,6 +163,9 @@ impl From<Model> for TaskDefinitionView {
             trigger_config,
             config,
             is_active,
+            paused_at,
+            paused_reason,
+            releasing_at: _,
             metadata,
             revision,
             created_at,
@@ -171,6 +183,8 @@ impl From<Model> for TaskDefinitionView {
             trigger: document::read(trigger_config),
             config: document::read(config),
             is_active,
+            paused_at,
+            paused_reason,
             metadata: metadata::shown(metadata),
             revision,
             created_at,
@@ -189,6 +203,7 @@ pub struct TaskDefinitionFilter {
     pub agent_id: Option<Uuid>,
     pub tool_id: Option<Uuid>,
     pub is_active: Option<bool>,
+    pub is_paused: Option<bool>,
     pub workspace_id: Option<Uuid>,
 }
 
@@ -197,12 +212,16 @@ pub async fn list(
     paging: &Paging,
     filter: &TaskDefinitionFilter,
 ) -> Result<Page<TaskDefinitionView>> {
-    let TaskDefinitionFilter { kind, agent_id, tool_id, is_active, workspace_id } = filter;
+    let TaskDefinitionFilter { kind, agent_id, tool_id, is_active, is_paused, workspace_id } = filter;
     let condition = Condition::all()
         .add_option(kind.map(|kind| Column::Kind.eq(kind)))
         .add_option(agent_id.map(|id| Column::AgentId.eq(id)))
         .add_option(tool_id.map(|id| Column::ToolId.eq(id)))
         .add_option(is_active.map(|active| Column::IsActive.eq(active)))
+        .add_option(is_paused.map(|paused| match paused {
+            true => Column::PausedAt.is_not_null(),
+            false => Column::PausedAt.is_null(),
+        }))
         .add_option(workspace_id.map(|id| Column::WorkspaceId.eq(id)));
     crud::list::<TaskDefinitions>(ctx, paging, condition).await
 }
@@ -242,6 +261,9 @@ pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinit
         trigger_config: document::stored(&trigger)?,
         config: document::stored(&config)?,
         is_active,
+        paused_at: None,
+        paused_reason: None,
+        releasing_at: None,
         metadata: metadata::stored(metadata),
         revision: 1,
         created_at: now,

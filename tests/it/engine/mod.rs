@@ -2,6 +2,7 @@
 
 mod crash;
 mod fence;
+mod holds;
 mod interleavings;
 mod limits;
 mod poison;

@@ -133,6 +133,7 @@ impl Stage {
             order_key: 0,
             available_at: self.now,
             queue_expires_at: self.now + TimeDelta::hours(1),
+            held_at: None,
             deadline_at: None,
             attempt: 0,
             failures: 0,

@@ -47,6 +47,7 @@ const DONE: &[&str] = &[
     "pause_agent",
     "pause_batch_task",
     "pause_scheduled_task",
+    "pause_task_definition",
     "pause_worker",
     "release_attempt",
     "release_emergency_stop",

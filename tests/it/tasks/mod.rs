@@ -2,6 +2,7 @@ mod approval_links;
 mod approvals;
 mod batch_tasks;
 mod bulk_actions;
+mod definition_pauses;
 mod events;
 mod followed;
 mod graphs;

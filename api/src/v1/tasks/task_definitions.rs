@@ -1,17 +1,17 @@
-//! `/v1/task-definitions`: what to run, and how.
+//! `/v1/task-definitions`: what to run, and how; pause and resume it.
 
 use actix_web::{delete, get, patch, post};
-use service::auth::permissions::task_definitions::{Read, Write};
+use service::auth::permissions::task_definitions::{Operate, Read, Write};
 use service::crud::Paging;
 use service::tasks::task_definitions::{
-    self, CreateTaskDefinition, TaskDefinitionFilter, TaskDefinitionPage, TaskDefinitionView,
-    UpdateTaskDefinition,
+    self, CreateTaskDefinition, PauseTaskDefinition, TaskDefinitionFilter, TaskDefinitionPage,
+    TaskDefinitionView, UpdateTaskDefinition,
 };
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use crate::answer::{self, Answer};
-use crate::extract::{Can, IfMatch, Json, Path, Query};
+use crate::extract::{Can, IfMatch, Json, OptionalJson, Path, Query};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -19,7 +19,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(create_task_definition)
         .service(get_task_definition)
         .service(update_task_definition)
-        .service(delete_task_definition);
+        .service(delete_task_definition)
+        .service(pause_task_definition)
+        .service(resume_task_definition);
 }
 
 /// List task definitions
@@ -130,4 +132,45 @@ async fn delete_task_definition(
 ) -> Answer {
     caller.run(async move |ctx| task_definitions::delete(&ctx, id, expected).await).await?;
     answer::no_content()
+}
+
+/// Pause a task definition
+///
+/// It starts nothing, at no node and no worker, until it is resumed. New runs are accepted and queued, whoever asks
+/// for them: callers, schedules, hooks, events, batches, parents. What executes goes on to the end of its attempt;
+/// a run that waits, or is tried again, goes on after the resume. Runs that wait expire as ever. For one that is
+/// paused it is 409 `invalid_transition`. Operators and higher roles may.
+#[utoipa::path(
+    tag = "Task definitions",
+    operation_id = "pause_task_definition",
+    params(("id" = Uuid, Path, description = "The task definition.")),
+    request_body(content = Option<PauseTaskDefinition>, example = json!({"reason": "The supplier's API is down."})),
+    responses((status = 200, description = "The paused task definition.", body = TaskDefinitionView)),
+    extensions(("x-permission" = json!("task-definitions:operate"))),
+)]
+#[post("/v1/task-definitions/{id}/pause")]
+async fn pause_task_definition(
+    caller: Can<Operate>,
+    Path(id): Path<Uuid>,
+    OptionalJson(body): OptionalJson<PauseTaskDefinition>,
+) -> Answer {
+    let paused = caller.run(async move |ctx| task_definitions::pause(&ctx, id, body).await).await?;
+    answer::tagged(&paused, paused.revision)
+}
+
+/// Resume a task definition
+///
+/// Its queued runs start again, each where it stood; thousands are let back in the background. For one that is not
+/// paused it is 409 `invalid_transition`. An emergency stop goes on holding them. Operators and higher roles may.
+#[utoipa::path(
+    tag = "Task definitions",
+    operation_id = "resume_task_definition",
+    params(("id" = Uuid, Path, description = "The task definition.")),
+    responses((status = 200, description = "The resumed task definition.", body = TaskDefinitionView)),
+    extensions(("x-permission" = json!("task-definitions:operate"))),
+)]
+#[post("/v1/task-definitions/{id}/resume")]
+async fn resume_task_definition(caller: Can<Operate>, Path(id): Path<Uuid>) -> Answer {
+    let resumed = caller.run(async move |ctx| task_definitions::resume(&ctx, id).await).await?;
+    answer::tagged(&resumed, resumed.revision)
 }

@@ -7,6 +7,7 @@
 
 mod create;
 mod held;
+mod hold;
 mod keys;
 mod queue;
 mod recover;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Seen, Written, write};
+pub use hold::{end_release, hold, release_held};
 pub use keys::{Admitted, admit, admit_all, decide, forget_dedupe_keys, free_slots, key_limit, show_limited};
 pub use queue::{Queue, Workspaces};
 pub use recover::{

@@ -50,8 +50,8 @@ impl<'a> Queue<'a> {
         };
         let Some(capability) = self.capability else {
             return Taken {
-                indexed: "capability IS NULL".to_owned(),
-                unindexed: "COALESCE(capability, '') = ''".to_owned(),
+                indexed: "capability IS NULL AND held_at IS NULL".to_owned(),
+                unindexed: "COALESCE(capability, '') = '' AND held_at IS NULL".to_owned(),
             };
         };
         let capability = bind(capability.into());
@@ -67,8 +67,10 @@ impl<'a> Queue<'a> {
             ));
         }
         Taken {
-            indexed: format!("capability IS NOT NULL AND capability = {capability}{seen}"),
-            unindexed: format!("COALESCE(capability, '') = {capability}{seen}"),
+            indexed: format!(
+                "capability IS NOT NULL AND held_at IS NULL AND capability = {capability}{seen}"
+            ),
+            unindexed: format!("COALESCE(capability, '') = {capability} AND held_at IS NULL{seen}"),
         }
     }
 }

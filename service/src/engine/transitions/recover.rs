@@ -129,7 +129,7 @@ pub async fn expire_queue(tx: &SystemTx, now: DateTime<Utc>) -> Result<Vec<task_
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT tenant_id, id FROM task_run \
          WHERE status = 'PENDING' AND queue_expires_at <= $1 LIMIT {BATCH}{lock}) \
-         UPDATE task_run SET status = 'FAILED', reason = 'EXPIRED', completed_at = $1, error = {error}, \
+         UPDATE task_run SET status = 'FAILED', reason = 'EXPIRED', completed_at = $1, held_at = NULL, error = {error}, \
          event_seq = event_seq + 1, updated_at = $1 \
          WHERE {found} AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         found = is("PENDING"),

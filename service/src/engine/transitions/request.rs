@@ -34,7 +34,7 @@ pub async fn cancel(
          reason = CASE WHEN status = 'RUNNING' THEN 'CANCEL_REQUESTED' ELSE $3 END, \
          completed_at = CASE WHEN status = 'RUNNING' THEN NULL ELSE $4 END, \
          cancel_requested_at = COALESCE(cancel_requested_at, $4), cancel_reason = COALESCE(cancel_reason, $3), \
-         wait_until = NULL, waiting_since = NULL, event_seq = event_seq + 1, updated_at = $4 \
+         wait_until = NULL, waiting_since = NULL, held_at = NULL, event_seq = event_seq + 1, updated_at = $4 \
          WHERE tenant_id = $1 AND id = $2 AND status IN ('PENDING', 'WAITING', 'RUNNING') \
          AND reason <> 'CANCEL_REQUESTED' RETURNING *";
     let values = vec![tenant.into(), run.into(), reason.to_value().into(), now.into()];

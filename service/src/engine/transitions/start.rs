@@ -45,6 +45,7 @@ pub async fn claim_queue(
          WHERE status = 'PENDING' AND {indexed} AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $8 \
          AND available_at <= $3 AND order_key <= $7 \
          AND NOT EXISTS (SELECT 1 FROM agent a WHERE a.tenant_id = $1 AND a.id = $2 AND a.status <> 'ACTIVE') \
+         AND NOT EXISTS (SELECT 1 FROM task_definition d WHERE d.tenant_id = $1 AND d.id = task_run.definition_id AND d.paused_at IS NOT NULL) \
          AND (lost_count < {SUSPECT} OR {alone}) ORDER BY order_key, id LIMIT $4{lock}) \
          UPDATE task_run SET status = 'RUNNING', reason = 'EXECUTING', fence = fence + 1, attempt = attempt + 1, \
          lease_owner = $5, lease_expires_at = $6, client_seq = 0, \

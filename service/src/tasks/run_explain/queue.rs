@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::agents::agent::{self, AgentStatus};
 use entity::identity::tenant::{self, TenantStatus};
+use entity::tasks::task_definition;
 use entity::tasks::task_run::{Model, RunReason};
 use sea_orm::Value;
 use uuid::Uuid;
@@ -25,6 +26,17 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let mut causes = Vec::new();
     causes.extend(installation(ctx, &run, now).await?);
     causes.extend(of_tenant(ctx).await?);
+    if let Some(id) = run.definition_id {
+        let definition = ctx.core.db.tenant(ctx.tenant).get::<task_definition::Entity>(id).await?;
+        if let Some(cause) = definition.as_ref().and_then(of_definition) {
+            actions.push(RunActionView::post(
+                RunActionCode::ResumeDefinition,
+                format!("/v1/task-definitions/{id}/resume"),
+                "Let the definition start runs again.",
+            ));
+            causes.push(cause);
+        }
+    }
     let mut room = Room::default();
     if let Some(id) = run.agent_id {
         let agent = ctx.core.db.tenant(ctx.tenant).get::<agent::Entity>(id).await?;
@@ -157,6 +169,13 @@ fn of_agent(agent: &agent::Model) -> Option<CauseView> {
     Some(CauseView::blocking(code, format!("Its agent is {state}{why}: it starts nothing.")))
 }
 
+fn of_definition(definition: &task_definition::Model) -> Option<CauseView> {
+    definition.paused_at?;
+    let why = definition.paused_reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let message = format!("Its definition is paused{why}: it starts nothing.");
+    Some(CauseView::blocking(CauseCode::DefinitionPaused, message))
+}
+
 /// A run that is not due yet.
 fn not_due(run: &Model, now: DateTime<Utc>) -> Option<CauseView> {
     if run.available_at <= now {
@@ -187,8 +206,8 @@ async fn executing_in_lane(ctx: &Ctx, lane: Uuid, most: i64) -> Result<i64> {
 /// Due runs of its queue that a claim takes before it.
 async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
     let taken = match run.capability {
-        None => "capability IS NULL",
-        Some(_) => "capability IS NOT NULL AND capability = $8",
+        None => "capability IS NULL AND held_at IS NULL",
+        Some(_) => "capability IS NOT NULL AND held_at IS NULL AND capability = $8",
     };
     let sql = format!(
         "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \

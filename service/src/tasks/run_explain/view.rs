@@ -97,6 +97,7 @@ pub enum CauseCode {
     AgentLimit,
     AgentPaused,
     AgentQuarantined,
+    DefinitionPaused,
     TenantNotActive,
     /// The tenant's emergency stop holds.
     TenantStopped,
@@ -217,6 +218,7 @@ pub enum RunActionCode {
     Replay,
     Decide,
     ResumeAgent,
+    ResumeDefinition,
 }
 
 impl CauseView {

@@ -244,6 +244,7 @@ pub fn new_run(ctx: &Ctx, target: &Target, input: Value) -> Result<Model> {
         order_key: order_key(now, target.priority),
         available_at: now,
         queue_expires_at: now + TimeDelta::seconds(i64::from(target.policy.timeouts.queue_seconds)),
+        held_at: None,
         deadline_at: None,
         attempt: 0,
         failures: 0,

@@ -165,6 +165,7 @@ impl From<Model> for TaskRunView {
             order_key: _,
             available_at,
             queue_expires_at: _,
+            held_at: _,
             deadline_at: _,
             attempt,
             failures: _,

@@ -26,6 +26,8 @@ pub(super) fn definitions() -> Vec<Case> {
         update("@new:definition", json!({ "agentId": "@agent" })),
         update("@new:tool-definition", json!({ "toolId": "@tool" })),
         of("delete_task_definition", "@new:definition"),
+        of("pause_task_definition", "@new:definition").with(json!({ "reason": "reason #" })),
+        of("resume_task_definition", "@new:paused-definition"),
     ]
 }
 

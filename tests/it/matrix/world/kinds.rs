@@ -55,6 +55,7 @@ pub const WITHIN: &[&str] = &[
     "request",
     "definition",
     "tool-definition",
+    "paused-definition",
     "run",
     "delayed",
     "cancelled",

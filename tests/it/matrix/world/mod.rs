@@ -264,6 +264,11 @@ impl<'a> World<'a> {
                 self.tool(&name, "API", json!({ "method": "GET", "url": "http://127.0.0.1:9/" })).await
             }
             "definition" => self.definition(&name, json!({ "agentId": self.kept("agent").await })).await,
+            "paused-definition" => {
+                let id = self.definition(&name, json!({ "agentId": self.kept("agent").await })).await;
+                self.post(&format!("/v1/task-definitions/{id}/pause"), json!({})).await;
+                id
+            }
             "tool-definition" => self.definition(&name, json!({ "toolId": self.kept("tool").await })).await,
             "worker" => {
                 let body = json!({ "name": name, "capabilities": ["function:none"] });

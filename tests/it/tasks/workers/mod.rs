@@ -19,7 +19,7 @@ async fn kinds(client: &Client, run: &str) -> Vec<String> {
     events["data"].as_array().unwrap().iter().map(kind).collect()
 }
 
-async fn run_of(client: &Client, run: &str) -> Value {
+pub(super) async fn run_of(client: &Client, run: &str) -> Value {
     client.get(&format!("/v1/task-runs/{run}")).await.expect(200)
 }
 
@@ -29,12 +29,12 @@ async fn steps(client: &Client, run: &str) -> Vec<Value> {
 }
 
 /// A run of the definition.
-async fn create(client: &Client, definition: &str, input: Value) -> String {
+pub(super) async fn create(client: &Client, definition: &str, input: Value) -> String {
     let made = client.post("/v1/task-runs", json!({ "definitionId": definition, "input": input })).await;
     made.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
 /// A key of the owner that outlives the clock's moves.
-async fn key(app: &App) -> Client {
+pub(super) async fn key(app: &App) -> Client {
     app.acme.key(app, &["*"]).await
 }

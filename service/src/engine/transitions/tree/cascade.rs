@@ -50,7 +50,7 @@ async fn cancel_children(
          reason = CASE WHEN status = 'RUNNING' THEN 'CANCEL_REQUESTED' ELSE 'BY_PARENT' END, \
          completed_at = CASE WHEN status = 'RUNNING' THEN NULL ELSE $1 END, \
          cancel_requested_at = COALESCE(cancel_requested_at, $1), cancel_reason = 'BY_PARENT', \
-         wait_until = NULL, waiting_since = NULL, event_seq = event_seq + 1, updated_at = $1 \
+         wait_until = NULL, waiting_since = NULL, held_at = NULL, event_seq = event_seq + 1, updated_at = $1 \
          WHERE completed_at IS NULL AND (tenant_id, id) IN (SELECT tenant_id, id FROM picked) RETURNING *",
         rows = dialect.rows(2, &PLACE),
         lock = dialect.skip_locked_of("c"),
