@@ -48,6 +48,8 @@ pub struct Model {
     pub side_effect: SideEffect,
     pub timeout_seconds: i32,
     pub cost_per_call_nanos: Nanos,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub rate_limit: Option<Json>,
     #[sea_orm(column_type = "JsonBinary")]
     pub metadata: Json,
     pub revision: i64,

@@ -44,6 +44,8 @@ pub struct Model {
     pub status: IntegrationStatus,
     pub last_checked_at: Option<DateTimeUtc>,
     pub last_error: Option<String>,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub rate_limit: Option<Json>,
     #[sea_orm(column_type = "JsonBinary")]
     pub metadata: Json,
     pub revision: i64,

@@ -19,6 +19,7 @@ use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Page, Paging, Patch, Resource, document, metadata, patch,
 };
 use crate::ctx::Ctx;
+use crate::engine::rates::{self, RateLimit};
 use crate::error::{Error, Result};
 use crate::identity::tenant_limits::Quota;
 use crate::identity::workspaces;
@@ -75,6 +76,10 @@ pub struct CreateTool {
     /// In USD.
     #[serde(default)]
     pub cost_per_call: Nanos,
+    /// Over all nodes, workers and agents. A call beyond it waits in the queue.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub rate_limit: Option<RateLimit>,
     #[serde(default)]
     #[validate(custom(function = "metadata::valid"))]
     pub metadata: Metadata,
@@ -109,6 +114,10 @@ pub struct UpdateTool {
     #[serde(default, deserialize_with = "patch::required")]
     #[schema(nullable = false)]
     pub cost_per_call: Option<Nanos>,
+    /// Replaced as a whole. What was used up stays so.
+    #[serde(default)]
+    #[schema(value_type = Option<RateLimit>)]
+    pub rate_limit: Patch<RateLimit>,
     #[serde(default)]
     #[schema(value_type = Option<MetadataPatch>)]
     pub metadata: Patch<MetadataPatch>,
@@ -131,6 +140,8 @@ pub struct ToolView {
     pub side_effect: SideEffect,
     pub timeout_seconds: i32,
     pub cost_per_call: Nanos,
+    #[schema(required)]
+    pub rate_limit: Option<RateLimit>,
     pub metadata: Metadata,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -153,6 +164,7 @@ impl From<Model> for ToolView {
             side_effect,
             timeout_seconds,
             cost_per_call_nanos,
+            rate_limit,
             metadata,
             revision,
             created_at,
@@ -170,6 +182,7 @@ impl From<Model> for ToolView {
             side_effect,
             timeout_seconds,
             cost_per_call: cost_per_call_nanos,
+            rate_limit: RateLimit::stored(rate_limit.as_ref()),
             metadata: metadata::shown(metadata),
             revision,
             created_at,
@@ -213,10 +226,12 @@ pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
         side_effect,
         timeout_seconds,
         cost_per_call,
+        rate_limit,
         metadata,
     } = body;
     check_tool_name(&name)?;
     check_cost(cost_per_call)?;
+    let rate_limit = rates::checked(rate_limit)?;
     let workspace_id = workspaces::admit(ctx, workspace_id).await?;
     let parsed = checked(ctx, kind, workspace_id, &config).await?;
     let schema = schema.unwrap_or_else(|| default_schema(&parsed));
@@ -234,6 +249,7 @@ pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
         side_effect: side_effect.unwrap_or_else(|| default_effect(&parsed)),
         timeout_seconds: timeout_seconds.unwrap_or(30),
         cost_per_call_nanos: cost_per_call,
+        rate_limit,
         metadata: metadata::stored(metadata),
         revision: 1,
         created_at: now,
@@ -269,6 +285,7 @@ fn changes(row: &Model, body: &UpdateTool) -> Result<ActiveModel> {
         side_effect,
         timeout_seconds,
         cost_per_call,
+        rate_limit,
         metadata,
     } = body;
     let mut changes = ActiveModel::default();
@@ -302,6 +319,10 @@ fn changes(row: &Model, body: &UpdateTool) -> Result<ActiveModel> {
     }
     if let Some(cost) = cost_per_call.filter(|cost| *cost != row.cost_per_call_nanos) {
         changes.cost_per_call_nanos = Set(cost);
+    }
+    let limit = rates::patched(rate_limit, row.rate_limit.as_ref())?;
+    if limit != row.rate_limit {
+        changes.rate_limit = Set(limit);
     }
     let metadata = metadata::patched(&row.metadata, metadata)?;
     if metadata != row.metadata {

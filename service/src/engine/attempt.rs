@@ -154,6 +154,13 @@ pub enum Outcome {
         spawn: Spawn,
         progress: Progress,
     },
+    /// A rate limit has no token: the run waits in the queue until its place comes, and consumes no attempt.
+    Limited {
+        until: DateTime<Utc>,
+        /// Which limit, as the timeline names it.
+        limit: Value,
+        progress: Progress,
+    },
     Cancelled {
         progress: Progress,
     },

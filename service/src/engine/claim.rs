@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use entity::agents::agent::AgentStatus;
 use entity::identity::tenant::TenantStatus;
-use entity::tasks::task_run;
+use entity::tasks::task_run::{self, RunReason};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::circles::{self, Lane, MOST_KEYS, MOST_LANES, MOST_TENANTS};
+use super::rooms::{self, Room};
 use super::transitions::{self, Queue, Workspaces};
 use super::turns::Turns;
 use crate::db::{Db, Reason, SystemTx};
@@ -128,15 +128,24 @@ impl Claim<'_> {
             let Some(lane) = lanes.next() else { break };
             let waiting = u64::try_from(lanes.len()).unwrap_or(0);
             let quantum = left.div_ceil(waiting + 1);
-            let free = match slots(tx, share.tenant, lane.id).await? {
-                Slots::None => 0,
-                Slots::All => quantum,
-                Slots::Some(free) => {
-                    claimed.limited |= free < quantum;
-                    if free == 0 {
+            let room = rooms::room(tx, share.tenant, lane.id, self.now).await?;
+            let free = match &room {
+                Room::None => 0,
+                Room::All => quantum,
+                Room::Slots(free) => {
+                    claimed.limited |= *free < quantum;
+                    if *free == 0 {
                         metrics::counter!("engine_blocked_total", "limit" => "max_concurrent").increment(1);
                     }
-                    free.min(quantum)
+                    quantum.min(*free)
+                }
+                Room::Tokens(tokens) => {
+                    if tokens.count() == 0 {
+                        metrics::counter!("engine_blocked_total", "limit" => "rate").increment(1);
+                        let queue = self.queue(share.tenant, &lane, "");
+                        transitions::show_blocked(tx, queue, RunReason::RateLimited, self.now).await?;
+                    }
+                    quantum.min(tokens.count())
                 }
             };
             let count = match free {
@@ -147,6 +156,11 @@ impl Claim<'_> {
                     self.take_queue(tx, queue, share.pauses, free, claimed).await?
                 }
             };
+            if let Room::Tokens(tokens) = room
+                && count > 0
+            {
+                tokens.spend(tx, count).await?;
+            }
             left -= count.min(left);
             self.turns.lane(share.tenant, lane.id);
             if count == quantum {
@@ -206,7 +220,7 @@ impl Claim<'_> {
         let free = transitions::free_slots(tx, queue.tenant, queue.key).await?;
         if free == Some(0) {
             metrics::counter!("engine_blocked_total", "limit" => "concurrency_key").increment(1);
-            transitions::show_limited(tx, queue, self.now).await?;
+            transitions::show_blocked(tx, queue, RunReason::ConcurrencyLimit, self.now).await?;
         }
         Ok(free.unwrap_or(0))
     }
@@ -281,36 +295,4 @@ impl Claim<'_> {
 
 fn is_full(found: usize, most: u64) -> bool {
     u64::try_from(found).unwrap_or(most) >= most
-}
-
-/// How many runs of a lane may start.
-enum Slots {
-    None,
-    All,
-    Some(u64),
-}
-
-/// None while the lane's agent is paused, and no more than its `maxConcurrent` over all nodes, which the
-/// lock on its row makes exact. An agent that another node looks at now is passed over: waiting for it
-/// could lock two nodes against each other.
-async fn slots(tx: &SystemTx, tenant: Uuid, lane: Uuid) -> Result<Slots, DbErr> {
-    let sql = "SELECT status, max_concurrent FROM agent WHERE tenant_id = $1 AND id = $2";
-    let Some(agent) = tx.query(sql, vec![tenant.into(), lane.into()]).await?.into_iter().next() else {
-        return Ok(Slots::All);
-    };
-    if agent.try_get::<AgentStatus>("", "status")? != AgentStatus::Active {
-        return Ok(Slots::None);
-    }
-    if agent.try_get::<Option<i32>>("", "max_concurrent")?.is_none() {
-        return Ok(Slots::All);
-    }
-    let locked = format!("{sql}{}", tx.dialect().skip_locked());
-    let Some(agent) = tx.query(&locked, vec![tenant.into(), lane.into()]).await?.into_iter().next() else {
-        return Ok(Slots::Some(0));
-    };
-    let limit = agent.try_get::<Option<i32>>("", "max_concurrent")?.map_or(i64::MAX, i64::from);
-    let sql = "SELECT COUNT(*) AS running FROM task_run WHERE status = 'RUNNING' AND tenant_id = $1 AND lane_id = $2";
-    let rows = tx.query(sql, vec![tenant.into(), lane.into()]).await?;
-    let running: i64 = rows.first().map(|row| row.try_get("", "running")).transpose()?.unwrap_or(0);
-    Ok(Slots::Some(u64::try_from(limit - running).unwrap_or(0)))
 }

@@ -44,6 +44,17 @@ pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: 
                 ..to(RunStatus::Pending, RunReason::Queued)
             },
         ),
+        Outcome::Limited { until, limit, progress } => {
+            let data = json!({ "limit": limit, "availableAt": until });
+            let change = Change {
+                released: true,
+                available: Some((until, order_key(until, run.priority))),
+                postponed: (until - now).num_seconds() + 1,
+                event_data: data,
+                ..to(RunStatus::Pending, RunReason::RateLimited)
+            };
+            ending(progress, change)
+        }
         Outcome::Failed { error, progress } => ending(progress, failure(run, &error, now, ids)),
         Outcome::Delegated { spawn, progress } => {
             let wait_until = Some(now + LOOK_AT_CHILDREN);

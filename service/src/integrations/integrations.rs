@@ -24,6 +24,7 @@ use crate::crud::{
     self, Expected, Metadata, MetadataPatch, Once, Page, Paging, Patch, Resource, document, metadata,
 };
 use crate::ctx::Ctx;
+use crate::engine::rates::{self, RateLimit};
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::identity::tenant_limits::Quota;
@@ -84,6 +85,11 @@ pub struct CreateIntegration {
     #[validate(nested)]
     pub config: IntegrationConfig,
     pub credentials: Option<Credentials>,
+    /// Requests to the model provider, over all nodes and agents: a call beyond it waits in the queue. Not for
+    /// GENERIC_HTTP, whose tools have limits of their own.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub rate_limit: Option<RateLimit>,
     #[serde(default)]
     #[validate(custom(function = "metadata::valid"))]
     pub metadata: Metadata,
@@ -104,6 +110,10 @@ pub struct UpdateIntegration {
     #[serde(default)]
     #[schema(value_type = Option<Credentials>)]
     pub credentials: Patch<Credentials>,
+    /// Replaced as a whole. What was used up stays so.
+    #[serde(default)]
+    #[schema(value_type = Option<RateLimit>)]
+    pub rate_limit: Patch<RateLimit>,
     #[serde(default)]
     #[schema(value_type = Option<MetadataPatch>)]
     pub metadata: Patch<MetadataPatch>,
@@ -123,6 +133,8 @@ pub struct IntegrationView {
     pub last_checked_at: Option<DateTime<Utc>>,
     #[schema(required)]
     pub last_error: Option<String>,
+    #[schema(required)]
+    pub rate_limit: Option<RateLimit>,
     pub metadata: Metadata,
     pub revision: i64,
     pub created_at: DateTime<Utc>,
@@ -143,6 +155,7 @@ impl From<Model> for IntegrationView {
             status,
             last_checked_at,
             last_error,
+            rate_limit,
             metadata,
             revision,
             created_at,
@@ -158,6 +171,7 @@ impl From<Model> for IntegrationView {
             status,
             last_checked_at,
             last_error,
+            rate_limit: RateLimit::stored(rate_limit.as_ref()),
             metadata: metadata::shown(metadata),
             revision,
             created_at,
@@ -198,8 +212,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<IntegrationView> {
 }
 
 pub async fn create(ctx: &Ctx, body: CreateIntegration) -> Result<IntegrationView> {
-    let CreateIntegration { name, kind, config, credentials, metadata } = body;
+    let CreateIntegration { name, kind, config, credentials, rate_limit, metadata } = body;
     let hosts = hosts(&ctx.core, kind, &config)?;
+    let rate_limit = limit_of(kind, rates::checked(rate_limit)?)?;
     let (id, now) = (ctx.core.ids.next(), ctx.core.clock.now());
     let credentials = match credentials {
         None => None,
@@ -215,6 +230,7 @@ pub async fn create(ctx: &Ctx, body: CreateIntegration) -> Result<IntegrationVie
         status: IntegrationStatus::Untested,
         last_checked_at: None,
         last_error: None,
+        rate_limit,
         metadata: metadata::stored(metadata),
         revision: 1,
         created_at: now,
@@ -230,7 +246,7 @@ pub async fn update(
     expected: Expected,
     body: UpdateIntegration,
 ) -> Result<IntegrationView> {
-    let UpdateIntegration { name, config, credentials: given, metadata } = body;
+    let UpdateIntegration { name, config, credentials: given, rate_limit, metadata } = body;
     crud::update::<Integrations>(ctx, id, expected, |row| {
         let mut changes = ActiveModel::default();
         if let Some(name) = name.as_ref().filter(|name| **name != row.name) {
@@ -260,6 +276,10 @@ pub async fn update(
         if moved || !matches!(given, Patch::Keep) {
             changes.status = Set(IntegrationStatus::Untested);
             changes.last_error = Set(None);
+        }
+        let limit = limit_of(row.kind, rates::patched(&rate_limit, row.rate_limit.as_ref())?)?;
+        if limit != row.rate_limit {
+            changes.rate_limit = Set(limit);
         }
         let patched = metadata::patched(&row.metadata, &metadata)?;
         if patched != row.metadata {
@@ -319,6 +339,14 @@ pub async fn test(ctx: &Ctx, id: Uuid) -> Result<IntegrationTest> {
     let answer = IntegrationTest { integration, models: outcome.unwrap_or_default() };
     tx.finish(change, &answer).await?;
     Ok(answer)
+}
+
+fn limit_of(kind: IntegrationType, limit: Option<Value>) -> Result<Option<Value>> {
+    if kind == IntegrationType::GenericHttp && limit.is_some() {
+        let message = "Only model providers have one; the tools that use this integration have their own.";
+        return Err(Error::invalid("/rateLimit", "unsupported", message));
+    }
+    Ok(limit)
 }
 
 fn seal(ctx: &Ctx, row: Uuid, given: &Credentials, hosts: Vec<String>) -> Result<Vec<u8>> {

@@ -17,6 +17,7 @@ use tracing::field::Empty;
 
 use super::end::End;
 use super::race;
+use super::rate::{self, Bucket};
 use super::tools::{
     DEFAULT_MAX_OUTPUT_BYTES, ToolCallContext, ToolConfig, ToolFailure, ToolOutcome, execute,
 };
@@ -110,6 +111,11 @@ pub(super) async fn make(
             break outcome;
         }
         race::pause(attempt, deadline, Duration::from_millis(200) * tries).await?;
+        if let Some(bucket) = Bucket::of_tool(&tool.row)
+            && !matches!(rate::soon(attempt, deadline, &bucket).await, Ok(None))
+        {
+            break outcome;
+        }
         tries += 1;
     };
     Ok(Done { outcome, latency: (core.clock.now() - started).to_std().unwrap_or_default() })

@@ -1,6 +1,7 @@
 //! How an attempt ends, before what it still has to write is added. The error side of every step of
 //! the loop, so that `?` leads to the one place that ends it.
 
+use chrono::{DateTime, Utc};
 use entity::tasks::task_run::RunReason;
 use serde_json::Value;
 
@@ -23,6 +24,11 @@ pub(super) enum End {
     },
     /// Child runs are started, and waited for.
     Delegated(Spawn),
+    /// A rate limit has no token before then.
+    Limited {
+        until: DateTime<Utc>,
+        limit: Value,
+    },
     Cancelled,
     Released,
     LeaseLost,
@@ -51,6 +57,7 @@ impl End {
             Self::Asked { reason, questions } => Outcome::Asked { reason, questions, progress },
             Self::Waits { waits } => Outcome::Waits { waits, progress },
             Self::Delegated(spawn) => Outcome::Delegated { spawn, progress },
+            Self::Limited { until, limit } => Outcome::Limited { until, limit, progress },
             Self::Cancelled => Outcome::Cancelled { progress },
             Self::Released => Outcome::Released { progress },
             Self::LeaseLost => Outcome::LeaseLost,

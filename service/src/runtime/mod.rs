@@ -8,6 +8,7 @@ mod executor;
 mod graph;
 pub mod models;
 mod race;
+mod rate;
 #[cfg(test)]
 mod testing;
 pub mod tool_run;

@@ -153,6 +153,7 @@ impl FakeAttempt {
             Outcome::Completed { progress, .. }
             | Outcome::Failed { progress, .. }
             | Outcome::Cancelled { progress }
+            | Outcome::Limited { progress, .. }
             | Outcome::Released { progress } => progress,
             Outcome::Asked { progress, questions, .. } => {
                 self.state().questions = questions.clone();
@@ -289,6 +290,7 @@ pub(crate) fn builtin(name: &str, function: &str, side_effect: SideEffect, schem
         side_effect,
         timeout_seconds: 30,
         cost_per_call_nanos: Nanos(1_000_000),
+        rate_limit: None,
         metadata: json!({}),
         revision: 1,
         created_at: DateTime::UNIX_EPOCH,

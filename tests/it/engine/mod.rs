@@ -6,6 +6,7 @@ mod holds;
 mod interleavings;
 mod limits;
 mod poison;
+mod rates;
 mod stage;
 mod takeover;
 mod traces;

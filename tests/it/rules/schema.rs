@@ -114,7 +114,7 @@ fn entities() -> BTreeMap<String, BTreeSet<String>> {
         integrations: integration;
         notifications: mail notification notification_inbox notification_preference;
          tasks: approval batch_task bulk_action bulk_action_item engine_node event event_run hook_body hook_delivery inbound_hook run_dedupe run_event run_step run_wait schedule_fire scheduled_task task_definition task_run task_target worker;
-        usage: model_price run_usage;
+        usage: model_price rate_bucket run_usage;
     })
 }
 

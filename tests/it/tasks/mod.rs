@@ -7,6 +7,7 @@ mod events;
 mod followed;
 mod graphs;
 mod hooks;
+mod rate_limits;
 mod run_explain;
 mod run_keys;
 mod run_waits;

@@ -61,6 +61,7 @@ async fn list_tools(
             "required": ["city"],
             "properties": {"city": {"type": "string", "description": "Its name in English."}},
         },
+        "rateLimit": {"perMinute": 60, "burst": 5},
     })),
     responses(
         (status = 201, description = "The new tool.", body = ToolView, headers(

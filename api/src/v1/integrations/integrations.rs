@@ -56,6 +56,7 @@ async fn list_integrations(
         "type": "LLM_OPENAI_COMPATIBLE",
         "config": {"baseUrl": "https://models.example.com/v1"},
         "credentials": {"apiKey": "sk-example"},
+        "rateLimit": {"perMinute": 500},
     })),
     responses(
         (status = 201, description = "The new integration.", body = IntegrationView, headers(

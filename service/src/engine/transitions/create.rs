@@ -84,10 +84,11 @@ fn statement(dialect: Dialect) -> String {
          CASE WHEN go THEN created_at END, CASE WHEN go THEN 2 ELSE 1 END, 0, \
          0, 0, 0, 0, 0, 0, 0, {no}, 0, 0 \
          FROM (SELECT v.*, (v.born AND v.concurrency_key = '' AND t.stopped_at IS NULL AND \
-          (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL)) AND d.paused_at IS NULL) AS go \
+          (a.id IS NULL OR (a.status = 'ACTIVE' AND a.max_concurrent IS NULL)) AND d.paused_at IS NULL AND l.rate_limit IS NULL) AS go \
          FROM {rows} JOIN tenant t ON t.id = v.tenant_id AND t.status = 'ACTIVE' \
          LEFT JOIN agent a ON a.tenant_id = v.tenant_id AND a.id = v.agent_id \
-         LEFT JOIN task_definition d ON d.tenant_id = v.tenant_id AND d.id = v.definition_id) w WHERE true \
+         LEFT JOIN task_definition d ON d.tenant_id = v.tenant_id AND d.id = v.definition_id \
+         LEFT JOIN tool l ON l.tenant_id = v.tenant_id AND l.id = v.tool_id) w WHERE true \
          ON CONFLICT DO NOTHING RETURNING id, status",
         rows = dialect.rows(1, &COLUMNS),
         no = dialect.literal(false),

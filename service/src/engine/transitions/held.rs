@@ -68,6 +68,8 @@ pub struct Change {
     pub failed: bool,
     /// The attempt was given back and does not count.
     pub released: bool,
+    /// By how many seconds the end of the run's total time is moved, because it waits for no fault of its own.
+    pub postponed: i64,
     pub event_data: serde_json::Value,
 }
 
@@ -114,7 +116,7 @@ impl Row<'_> {
     }
 }
 
-const fn columns<'a>() -> [Column<Row<'a>>; 26] {
+const fn columns<'a>() -> [Column<Row<'a>>; 27] {
     [
         Column::new("tenant_id", Uuid, |row| row.write.tenant.into()),
         Column::new("id", Uuid, |row| row.write.run.into()),
@@ -133,6 +135,7 @@ const fn columns<'a>() -> [Column<Row<'a>>; 26] {
         Column::optional("wait_until", Time, |row| row.change().and_then(|change| change.wait_until).into()),
         Column::new("failed", Int, |row| row.is_change(|change| change.failed)),
         Column::new("released", Int, |row| row.is_change(|change| change.released)),
+        Column::new("postponed", Int, |row| row.change().map_or(0, |change| change.postponed).into()),
         Column::new("changes", Int, |row| row.is_change(|change| change.to.is_some())),
         Column::new("events", Int, |row| i64::try_from(row.write.progress.events.len()).unwrap_or(0).into()),
         Column::new("last_step", Int, |row| i64::from(row.last_step()).into()),
@@ -164,6 +167,7 @@ fn statement(dialect: Dialect) -> String {
          lease_owner = CASE WHEN v.changes = 0 THEN r.lease_owner END, \
          lease_expires_at = CASE WHEN v.changes = 0 THEN r.lease_expires_at END, \
          attempt_deadline_at = CASE WHEN v.changes = 0 THEN r.attempt_deadline_at END, \
+         deadline_at = CASE WHEN v.postponed > 0 THEN {postponed} ELSE r.deadline_at END, \
          available_at = COALESCE(v.available_at, r.available_at), \
          order_key = COALESCE(v.order_key, r.order_key), \
          queued_at = CASE WHEN {STATUS} = 'PENDING' THEN v.at ELSE r.queued_at END, \
@@ -193,6 +197,7 @@ fn statement(dialect: Dialect) -> String {
             "r.queue_expires_at",
             &dialect.after_seconds("COALESCE(v.available_at, v.at)", super::NEXT_START)
         ),
+        postponed = dialect.after_seconds("r.deadline_at", "v.postponed"),
         held = is("RUNNING"),
         rows = dialect.rows(1, &columns()),
         returning = dialect.returning_of("r"),
@@ -249,6 +254,9 @@ fn event_kind(status: RunStatus, change: &Change) -> &'static str {
         RunStatus::Cancelled => "run.cancelled",
         RunStatus::Waiting => "run.waiting",
         RunStatus::Pending if change.failed => "run.retrying",
+        RunStatus::Pending if change.to.is_some_and(|to| to.1 == RunReason::RateLimited) => {
+            "run.rate_limited"
+        }
         RunStatus::Pending | RunStatus::Running => "run.released",
     }
 }

@@ -235,11 +235,16 @@ fn read_limit(rows: &[QueryResult]) -> Result<Option<(i64, i64)>, DbErr> {
     Ok(most.zip(Some(row.try_get("", "running")?)))
 }
 
-/// The first of a key that has no slot free says why it waits.
-pub async fn show_limited(tx: &SystemTx, queue: Queue<'_>, now: DateTime<Utc>) -> Result<(), DbErr> {
+/// The first of a queue from which nothing starts says why it waits.
+pub async fn show_blocked(
+    tx: &SystemTx,
+    queue: Queue<'_>,
+    why: RunReason,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     let Queue { tenant, lane, key, .. } = queue;
     let reason = |reason: RunReason| sea_orm::ActiveEnum::to_value(&reason);
-    let (from, to) = (reason(RunReason::Queued), reason(RunReason::ConcurrencyLimit));
+    let (from, to) = (reason(RunReason::Queued), reason(why));
     let mut values = vec![tenant.into(), lane.into(), key.into(), now.into(), to.into(), from.into()];
     let taken = queue.taken(&mut values).indexed;
     // Who holds the row may wait for one that this claim has taken.

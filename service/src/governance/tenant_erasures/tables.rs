@@ -41,6 +41,7 @@ pub const ERASED: &[Erased] = &[
     Erased { cut: &["parent_run_id", "root_run_id", "replay_of"], ..of("task_run") },
     of("worker"),
     of("run_usage"),
+    of("rate_bucket"),
     of("event"),
     of("inbound_hook"),
     of("task_target"),

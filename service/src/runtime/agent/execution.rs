@@ -19,6 +19,7 @@ use crate::engine::Step;
 use crate::runtime::call::{self, Call, Done};
 use crate::runtime::end::{End, Flow};
 use crate::runtime::models::Usage;
+use crate::runtime::rate::{self, Bucket};
 use crate::runtime::tools::ToolOutcome;
 
 /// Safe calls at one time.
@@ -30,7 +31,7 @@ const LONGEST_NAME: usize = 64;
 pub(super) async fn make_safe(session: &mut Session<'_>, judged: &[Judged]) -> Flow {
     let plan = session.plan;
     let first = session.history.next_step();
-    let calls: Vec<(&Bound, Call)> = (first..)
+    let mut calls: Vec<(&Bound, Call)> = (first..)
         .zip(judged)
         .filter_map(|(number, judged)| {
             let Verdict::Make { tool, .. } = &judged.verdict else { return None };
@@ -39,6 +40,19 @@ pub(super) async fn make_safe(session: &mut Session<'_>, judged: &[Judged]) -> F
         .collect();
     limits::stop(session)?;
     limits::reserve(session, calls.iter().map(|(bound, _)| bound.tool.row.cost_per_call_nanos).sum())?;
+    // Those that have a token are made; the others wait with the run.
+    let (mut granted, mut limited) = (0, None);
+    for (bound, _) in &calls {
+        match token(session, bound).await {
+            Err(end @ End::Limited { .. }) => {
+                limited = Some(end);
+                break;
+            }
+            other => other?,
+        }
+        granted += 1;
+    }
+    calls.truncate(granted);
     session.flush().await?;
     let (attempt, deadline) = (session.attempt, session.deadline);
     let waiting: Vec<_> =
@@ -48,7 +62,15 @@ pub(super) async fn make_safe(session: &mut Session<'_>, judged: &[Judged]) -> F
         session.push_event(call::called(&bound.tool, call));
         close(session, call::outcome(&bound.tool, call, &done));
     }
-    Ok(())
+    limited.map_or(Ok(()), Err)
+}
+
+/// Takes a token of the tool's rate limit, if it has one.
+async fn token(session: &Session<'_>, bound: &Bound) -> Flow {
+    match Bucket::of_tool(&bound.tool.row) {
+        Some(bucket) => rate::take(session.attempt, session.deadline, &bucket).await,
+        None => Ok(()),
+    }
 }
 
 /// Carries out one verdict, whatever it is.
@@ -96,6 +118,10 @@ async fn make(
     limits::stop(session)?;
     limits::reserve(session, bound.tool.row.cost_per_call_nanos)?;
     if bound.tool.child().is_some() {
+        // A worker's function takes its token when its run is claimed.
+        if written.is_none() && bound.tool.child_of_run().is_some() {
+            token(session, bound).await?;
+        }
         let call = match written {
             Some(Written::Same(step)) => Some(journaled(step)),
             _ => prepare(session, judged, session.history.next_step()),
@@ -105,6 +131,8 @@ async fn make(
             None => Ok(()),
         };
     }
+    // Before an intent is written: what waits for a token has no outcome that nobody knows.
+    token(session, bound).await?;
     if let Some(Written::Replaced(step)) = written {
         let response = call::error("outcome_unknown", "Made again after a review.");
         let closed = Step { status: StepStatus::Failed, response: Some(response), ..(**step).clone() };

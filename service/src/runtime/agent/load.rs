@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use entity::agents::tool::{Column, Entity, Model};
+use entity::integrations::integration;
 use entity::tasks::task_run;
 use sea_orm::ColumnTrait as _;
 use uuid::Uuid;
@@ -14,6 +15,8 @@ use crate::engine::policy::RunPolicy;
 use crate::error::{Error, Result};
 use crate::integrations;
 use crate::runtime::call::Tool;
+use crate::runtime::models::Mock;
+use crate::runtime::rate::Bucket;
 use crate::usage::price;
 
 /// The plan of a run of this agent.
@@ -42,15 +45,23 @@ pub async fn load(core: &Core, run: &task_run::Model, agent: Uuid) -> Result<Pla
 }
 
 async fn models(core: &Core, tenant: Uuid, snapshot: &AgentSnapshot) -> Result<Vec<Candidate>> {
+    let bucket = bucket(core, tenant, snapshot.provider_id).await?;
     let mut candidates = Vec::new();
     for model in std::iter::once(&snapshot.config.model).chain(&snapshot.config.fallback_models) {
         candidates.push(Candidate {
             model: model.clone(),
             provider: integrations::provider(core, tenant, snapshot.provider_id, model).await,
             price: price(core, tenant, model, core.clock.now()).await?,
+            bucket: bucket.clone().filter(|_| !Mock::serves(model)),
         });
     }
     Ok(candidates)
+}
+
+async fn bucket(core: &Core, tenant: Uuid, provider: Option<Uuid>) -> Result<Option<Bucket>> {
+    let Some(id) = provider else { return Ok(None) };
+    let row = core.db.tenant(tenant).get::<integration::Entity>(id).await?;
+    Ok(row.as_ref().and_then(Bucket::of_integration))
 }
 
 /// The bound tools that still exist, in their order, under the names that the version gave them.

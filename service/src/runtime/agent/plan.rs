@@ -10,6 +10,7 @@ use crate::agents::{AgentConfig, AgentToolConfig};
 use crate::error::Result;
 use crate::runtime::call::Tool;
 use crate::runtime::models::{ModelError, ModelProvider, ToolSpec};
+use crate::runtime::rate::Bucket;
 use crate::schema::{Schema, SchemaCache};
 use crate::usage::Price;
 
@@ -28,6 +29,8 @@ pub struct Candidate {
     pub provider: Result<Arc<dyn ModelProvider>, ModelError>,
     /// `None` when the price is not known.
     pub price: Option<Price>,
+    /// The rate limit of who serves it.
+    pub bucket: Option<Bucket>,
 }
 
 /// A tool with the policy of its use.

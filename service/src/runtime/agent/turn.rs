@@ -16,7 +16,7 @@ use crate::engine::Event;
 use crate::runtime::call;
 use crate::runtime::end::Flow;
 use crate::runtime::models::{ModelError, ModelErrorKind, ModelRequest};
-use crate::runtime::race;
+use crate::runtime::{race, rate};
 
 /// Attempts at one model before the next one is asked.
 const TRIES: u32 = 3;
@@ -77,6 +77,9 @@ async fn ask(
     let (attempt, deadline) = (session.attempt, session.deadline);
     let number = session.history.next_step();
     for tries in 1.. {
+        if let Some(bucket) = &candidate.bucket {
+            rate::take(attempt, deadline, bucket).await?;
+        }
         let started = attempt.core().clock.now();
         let data = json!({"step": number, "kind": "MODEL", "model": candidate.model});
         attempt.note(Event { kind: "step.started", data });

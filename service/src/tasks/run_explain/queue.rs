@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::agents::agent::{self, AgentStatus};
+use entity::agents::tool;
 use entity::identity::tenant::{self, TenantStatus};
-use entity::tasks::task_definition;
 use entity::tasks::task_run::{Model, RunReason};
-use sea_orm::Value;
+use entity::tasks::{run_event, task_definition};
+use sea_orm::{ColumnTrait as _, Order, Value};
 use uuid::Uuid;
 
 use super::estimate::{Room, estimate};
@@ -13,6 +14,7 @@ use super::view::{CauseCode, CauseView, PositionView, RunActionCode, RunActionVi
 use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::policy::RunPolicy;
+use crate::engine::rates::{self, RateLimit};
 use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key};
 use crate::error::{Error, Result};
 use crate::tasks::{run_keys, workers};
@@ -70,7 +72,8 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
             }
         }
     }
-    causes.extend(not_due(&run, now));
+    causes.extend(of_tool(ctx, &run, now).await?);
+    causes.extend(not_due(ctx, &run, now).await?);
     if run.lost_count >= SUSPECT {
         let message = format!(
             "It has lost {} executors of {MOST_LOST} it may lose, and starts where no other such run executes.",
@@ -176,10 +179,48 @@ fn of_definition(definition: &task_definition::Model) -> Option<CauseView> {
     Some(CauseView::blocking(CauseCode::DefinitionPaused, message))
 }
 
+/// The rate limit of a tool whose run this is.
+async fn of_tool(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+    let Some(id) = run.tool_id.filter(|_| run.agent_id.is_none()) else { return Ok(None) };
+    let tool = ctx.core.db.tenant(ctx.tenant).get::<tool::Entity>(id).await?;
+    let limit = tool.as_ref().and_then(|tool| RateLimit::stored(tool.rate_limit.as_ref()));
+    let Some((tool, limit)) = tool.as_ref().zip(limit) else { return Ok(None) };
+    let next = rates::next(&ctx.core.db, ctx.tenant, id, limit, now).await?;
+    Ok(next.map(|next| rate_limited("tool", &tool.name, limit.per_minute.into(), next)))
+}
+
+fn rate_limited(kind: &str, name: &str, per_minute: i64, until: DateTime<Utc>) -> CauseView {
+    let message =
+        format!("The rate limit of its {kind} {name} ({per_minute} a minute) has no token before then.");
+    CauseView::blocking(CauseCode::RateLimited, message).until(until)
+}
+
+/// The limit that the run found used up, as its timeline names it.
+async fn found_used_up(ctx: &Ctx, run: &Model) -> Result<Option<CauseView>> {
+    let db = ctx.db();
+    let events = db
+        .find::<run_event::Entity>()
+        .filter(run_event::Column::RunId.eq(run.id))
+        .filter(run_event::Column::Kind.eq("run.rate_limited"))
+        .order_by(run_event::Column::Seq, Order::Desc);
+    let limit = events.one().await?.and_then(|event| event.data.get("limit").cloned());
+    Ok(limit.map(|limit| {
+        let text = |name: &str| limit.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+        let kind = if text("kind") == "TOOL" { "tool" } else { "model provider" };
+        let per_minute = limit.get("perMinute").and_then(|number| number.as_i64()).unwrap_or(0);
+        rate_limited(kind, text("name"), per_minute, run.available_at)
+    }))
+}
+
 /// A run that is not due yet.
-fn not_due(run: &Model, now: DateTime<Utc>) -> Option<CauseView> {
+async fn not_due(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<Option<CauseView>> {
     if run.available_at <= now {
-        return None;
+        return Ok(None);
+    }
+    if run.reason == RunReason::RateLimited
+        && let Some(cause) = found_used_up(ctx, run).await?
+    {
+        return Ok(Some(cause));
     }
     let (code, message) = match run.reason {
         RunReason::RetryBackoff => {
@@ -192,7 +233,7 @@ fn not_due(run: &Model, now: DateTime<Utc>) -> Option<CauseView> {
         }
         _ => (CauseCode::Delayed, "It is not to start before then.".to_owned()),
     };
-    Some(CauseView::blocking(code, message).until(run.available_at))
+    Ok(Some(CauseView::blocking(code, message).until(run.available_at)))
 }
 
 async fn executing_in_lane(ctx: &Ctx, lane: Uuid, most: i64) -> Result<i64> {

@@ -77,6 +77,7 @@ impl Rig {
             model: model.to_owned(),
             provider: Ok(Arc::new(Counted(self.asked.clone()))),
             price: Some(PRICE),
+            bucket: None,
         });
     }
 
