@@ -89,7 +89,7 @@ on_both! {
         let batch = format!("/v1/batch-tasks/{}", batch["id"].as_str().unwrap());
         let targets: Vec<Value> = (0..3).map(|n| json!({ "targetKey": format!("t{n}"), "input": n })).collect();
         app.acme.owner.post(&format!("{batch}/targets"), json!({ "targets": targets })).await.expect(200);
-        let trigger = json!({ "type": "EVENT", "eventType": "ordered" });
+        let trigger = json!({ "type": "EVENT", "filter": { "type": { "equals": "ordered" } } });
         let patch = json!({ "trigger": trigger });
         app.acme.owner.patch(&format!("/v1/task-definitions/{paused}"), patch).await.expect(200);
         let steps = json!([{ "id": "a", "definition": paused, "input": "x" }]);
@@ -145,13 +145,13 @@ on_both! {
             app.acme.create(json!({ "definitionId": paused, "input": "x" })).await,
             app.acme.create(json!({ "definitionId": other, "input": "x" })).await,
         ];
-        app.acme.owner.post("/v1/tenant/emergency-stop/release", json!({})).await.expect(200);
+        app.acme.owner.post("/v1/tenant/emergency-stop/release", Value::Null).await.expect(200);
         completes(&app.acme, &run).await;
         assert_eq!(status(&app.acme, &kept).await, "PENDING");
         app.acme.owner.post("/v1/tenant/emergency-stop", json!({ "reason": "again" })).await.expect(200);
         resume(&app.acme, &paused).await;
         assert_eq!(codes(&app.acme.owner.get(&format!("{kept}/explain")).await.expect(200))[0], "TENANT_STOPPED");
-        app.acme.owner.post("/v1/tenant/emergency-stop/release", json!({})).await.expect(200);
+        app.acme.owner.post("/v1/tenant/emergency-stop/release", Value::Null).await.expect(200);
         completes(&app.acme, &kept).await;
     }
 
