@@ -184,6 +184,8 @@ impl Tokens {
         let found = tx.query(&sql, key.clone()).await?;
         let used_until = match found.first() {
             Some(row) => used_until(row)?,
+            // Two claims that insert two rows in two orders would wait for each other.
+            None if !tx.try_lock(&format!("rate-bucket/{tenant}/{id}")).await? => return Ok(None),
             None => {
                 let new = "INSERT INTO rate_bucket (tenant_id, id, used_until, promised_until) \
                      VALUES ($1, $2, 0, 0) ON CONFLICT DO NOTHING";
