@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use entity::tasks::task_run;
-use sea_orm::EntityTrait as _;
+use sea_orm::ColumnTrait as _;
 use serde_json::json;
 use service::db::Reason;
 use service::engine::transitions::{self, NewRun, Queue};
@@ -42,9 +42,9 @@ async fn claim(app: &App, turns: &Turns, most: u64) -> Claimed {
 /// Runs like this one, as many as there are ids; each with a key of its own where it has one.
 async fn copies(app: &App, path: &str, ids: std::ops::Range<u128>) {
     let id: Uuid = path.rsplit('/').next().unwrap().parse().unwrap();
-    let key = (Uuid::parse_str(&app.acme.id).unwrap(), id);
     let system = app.core.db.system(Reason::Engine);
-    let run = task_run::Entity::find_by_id(key).one(system.connection()).await.unwrap().unwrap();
+    let run =
+        system.find::<task_run::Entity>().filter(task_run::Column::Id.eq(id)).one().await.unwrap().unwrap();
     let like = |number: u128| {
         let mut run = task_run::Model { id: Uuid::from_u128(number), ..run.clone() };
         if !run.concurrency_key.is_empty() {
