@@ -117,13 +117,14 @@ on_both! {
     }
 }
 
-/// Whether nothing is told any more that was caused before.
+/// Whether nothing is told any more that was caused before, and no worker's lease is left to end.
 async fn all_are_told(app: &App) -> bool {
     let sql = "SELECT 1 AS untold FROM approval WHERE told_at IS NULL AND status = 'PENDING' \
          UNION ALL SELECT 1 AS untold FROM schedule_fire WHERE settled_at IS NULL \
          UNION ALL SELECT 1 AS untold FROM batch_task b WHERE deleted_at IS NULL AND (status = 'VALIDATING' \
          OR (status = 'RUNNING' AND NOT EXISTS (SELECT 1 FROM task_target t WHERE t.tenant_id = b.tenant_id \
-         AND t.batch_id = b.id AND t.status = 'RUNNING')))";
+         AND t.batch_id = b.id AND t.status = 'RUNNING'))) \
+         UNION ALL SELECT 1 AS untold FROM task_run WHERE status = 'RUNNING' AND capability IS NOT NULL";
     app.core.db.system(Reason::Operations).query(sql, Vec::new()).await.unwrap().is_empty()
 }
 
