@@ -181,6 +181,7 @@ mod tests {
                 "tools:",
                 "task-",
                 "scheduled-tasks:",
+                "batch-tasks:",
                 "events:",
                 "inbound-hooks:",
                 "approvals:",

@@ -64,7 +64,7 @@ mod tests {
             }
             let burst = usize::try_from(rate / 60 + 1).unwrap();
             for (index, first) in created.iter().enumerate() {
-                let minute = created[index..].iter().take_while(|at| **at - *first < MINUTE).count();
+                let minute = created[index..].partition_point(|at| *at - *first < MINUTE);
                 assert!(minute <= usize::try_from(rate).unwrap() + burst, "{rate}: {minute}");
             }
             let whole = usize::try_from(rate).unwrap() * 3;
