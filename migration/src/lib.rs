@@ -39,6 +39,7 @@ mod m20261127_000060_tenant_lifecycle;
 mod m20261127_000061_domain_proof;
 mod m20261127_000070_workers;
 mod m20261127_000080_batches;
+mod m20261128_000100_event_positions;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -83,6 +84,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000030_run_trees::Migration),
             Box::new(m20261127_000070_workers::Migration),
             Box::new(m20261127_000080_batches::Migration),
+            Box::new(m20261128_000100_event_positions::Migration),
         ]
     }
 }
