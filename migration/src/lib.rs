@@ -40,6 +40,7 @@ mod m20261127_000061_domain_proof;
 mod m20261127_000070_workers;
 mod m20261127_000080_batches;
 mod m20261128_000100_event_positions;
+mod m20261128_000101_worker_deliveries;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000070_workers::Migration),
             Box::new(m20261127_000080_batches::Migration),
             Box::new(m20261128_000100_event_positions::Migration),
+            Box::new(m20261128_000101_worker_deliveries::Migration),
         ]
     }
 }
