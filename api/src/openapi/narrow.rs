@@ -58,6 +58,7 @@ const NOT_LABELLED: &[&str] = &[
     "list_tenant_erasures",
     "list_tenants",
     "list_users",
+    "list_workers",
 ];
 
 /// Lists of what has no time of its last change, or is not sorted by it.
@@ -138,7 +139,7 @@ const MAP: &str = "BTreeMap";
 
 fn point_to(schema: &mut Schema, target: &str) {
     let all = match schema {
-        Schema::Object(object) => object.properties.get_mut("metadata").into_iter().collect(),
+        Schema::Object(object) => object.properties.values_mut().collect(),
         Schema::AllOf(all) => all.items.iter_mut().collect(),
         Schema::OneOf(one) => one.items.iter_mut().collect(),
         _ => Vec::new(),

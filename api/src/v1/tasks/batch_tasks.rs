@@ -284,7 +284,7 @@ async fn export_batch_results(
     Query(filter): Query<ResultFilter>,
 ) -> Result<HttpResponse, HttpError> {
     let open = async move |ctx| task_targets::results(ctx, id, filter).await;
-    match filter.format.unwrap_or_default() {
+    match filter.format {
         ResultFormat::Jsonl => lines::json(caller, open).await,
         ResultFormat::Csv => lines::csv(caller, &ResultRow::COLUMNS, ResultRow::cells, open).await,
     }

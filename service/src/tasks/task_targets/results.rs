@@ -30,9 +30,10 @@ pub enum ResultFormat {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct ResultFilter {
-    /// How the rows are written.
-    #[param(default = "JSONL")]
-    pub format: Option<ResultFormat>,
+    /// How the rows are written; `JSONL` where it is left out.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub format: ResultFormat,
     pub status: Option<TargetStatus>,
     /// Only targets behind this number: go on where an export broke off.
     #[param(minimum = 0)]
