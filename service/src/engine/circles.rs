@@ -5,6 +5,7 @@
 use sea_orm::{DbErr, Value};
 use uuid::Uuid;
 
+use super::transitions::taken_by;
 use super::turns::Turns;
 use crate::db::SystemTx;
 
@@ -93,14 +94,8 @@ pub async fn lanes(tx: &SystemTx, turns: &Turns, tenant: Uuid) -> Result<Vec<Lan
 pub async fn keys_of(tx: &SystemTx, turns: &Turns, tenant: Uuid, lane: &Lane) -> Result<Vec<String>, DbErr> {
     let behind = async |first, place: &str, most| -> Result<Vec<String>, DbErr> {
         let mut values = vec![place.into(), most, tenant.into(), lane.id.into()];
-        let taken = match &lane.capability {
-            None => "capability IS NULL AND held_at IS NULL",
-            Some(capability) => {
-                values.push(capability.as_str().into());
-                "capability IS NOT NULL AND held_at IS NULL AND capability = $5"
-            }
-        };
-        let rows = tx.query(&keys(first, taken), values).await?;
+        let taken = taken_by(lane.capability.as_deref(), &mut values);
+        let rows = tx.query(&keys(first, &taken), values).await?;
         rows.iter().map(|row| row.try_get("", "id")).collect()
     };
     let Some(place) = turns.key_place(tenant, lane.id) else {

@@ -36,6 +36,14 @@ pub(super) struct Taken {
     pub unindexed: String,
 }
 
+/// Which pending runs a node takes, or a worker that offers this, in words that the queue's index answers to; the
+/// capability is bound behind `values`.
+pub fn taken_by(capability: Option<&str>, values: &mut Vec<Value>) -> String {
+    let Some(capability) = capability else { return "capability IS NULL AND held_at IS NULL".to_owned() };
+    values.push(capability.into());
+    format!("capability IS NOT NULL AND held_at IS NULL AND capability = ${}", values.len())
+}
+
 impl<'a> Queue<'a> {
     /// What the engine's nodes take.
     pub fn of_nodes(tenant: Uuid, lane: Uuid, key: &'a str) -> Self {
@@ -44,17 +52,18 @@ impl<'a> Queue<'a> {
 
     /// The conditions of who takes, whose values are bound behind `values`.
     pub(super) fn taken(&self, values: &mut Vec<Value>) -> Taken {
+        let indexed = taken_by(self.capability, values);
+        if self.capability.is_none() {
+            return Taken {
+                indexed,
+                unindexed: "COALESCE(capability, '') = '' AND held_at IS NULL".to_owned(),
+            };
+        }
+        let capability = format!("${}", values.len());
         let mut bind = |value: Value| {
             values.push(value);
             format!("${}", values.len())
         };
-        let Some(capability) = self.capability else {
-            return Taken {
-                indexed: "capability IS NULL AND held_at IS NULL".to_owned(),
-                unindexed: "COALESCE(capability, '') = '' AND held_at IS NULL".to_owned(),
-            };
-        };
-        let capability = bind(capability.into());
         let mut seen = String::new();
         if let Some(only) = self.workspaces.only {
             seen.push_str(&format!(" AND workspace_id = {}", bind(only.into())));
@@ -67,9 +76,7 @@ impl<'a> Queue<'a> {
             ));
         }
         Taken {
-            indexed: format!(
-                "capability IS NOT NULL AND held_at IS NULL AND capability = {capability}{seen}"
-            ),
+            indexed: format!("{indexed}{seen}"),
             unindexed: format!("COALESCE(capability, '') = {capability} AND held_at IS NULL{seen}"),
         }
     }

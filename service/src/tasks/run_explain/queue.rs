@@ -6,7 +6,7 @@ use entity::agents::tool;
 use entity::identity::tenant::{self, TenantStatus};
 use entity::tasks::task_run::{Model, RunReason};
 use entity::tasks::{run_event, task_definition};
-use sea_orm::{ColumnTrait as _, Order, Value};
+use sea_orm::{ColumnTrait as _, Order};
 use uuid::Uuid;
 
 use super::estimate::{Room, estimate};
@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::engine::policy::RunPolicy;
 use crate::engine::rates::{self, RateLimit};
-use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key};
+use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key, taken_by};
 use crate::error::{Error, Result};
 use crate::tasks::{run_keys, workers};
 
@@ -246,15 +246,6 @@ async fn executing_in_lane(ctx: &Ctx, lane: Uuid, most: i64) -> Result<i64> {
 
 /// Due runs of its queue that a claim takes before it.
 async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
-    let taken = match run.capability {
-        None => "capability IS NULL AND held_at IS NULL",
-        Some(_) => "capability IS NOT NULL AND held_at IS NULL AND capability = $8",
-    };
-    let sql = format!(
-        "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \
-         WHERE status = 'PENDING' AND {taken} AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $3 \
-         AND available_at <= $4 AND order_key <= $5 AND (order_key < $5 OR id < $6) LIMIT $7) q"
-    );
     // One that is not due stands where it will when it is.
     let place =
         if run.available_at > now { order_key(run.available_at, run.priority) } else { run.order_key };
@@ -267,7 +258,12 @@ async fn ahead(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<i64> {
         run.id.into(),
         MOST_AHEAD.into(),
     ];
-    values.extend(run.capability.as_deref().map(Value::from));
+    let taken = taken_by(run.capability.as_deref(), &mut values);
+    let sql = format!(
+        "SELECT COUNT(*) AS ahead FROM (SELECT 1 AS one FROM task_run \
+         WHERE status = 'PENDING' AND {taken} AND tenant_id = $1 AND lane_id = $2 AND concurrency_key = $3 \
+         AND available_at <= $4 AND order_key <= $5 AND (order_key < $5 OR id < $6) LIMIT $7) q"
+    );
     let rows = ctx.core.db.system(Reason::Engine).query(&sql, values).await?;
     Ok(rows.first().map_or(Ok(0), |row| row.try_get("", "ahead"))?)
 }
