@@ -26,6 +26,7 @@ use crate::middleware::credential;
 
 /// How often an open stream looks at its credential again.
 const RECHECK: Duration = Duration::from_secs(1);
+const LONGEST_ID: usize = 80;
 const PING: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader.
 const BUFFERED: usize = 64;
@@ -36,6 +37,17 @@ const STALLED: Duration = Duration::from_secs(30);
 pub fn is_wanted(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+/// The id of the last event that the caller saw.
+///
+/// # Errors
+/// 422 at `Last-Event-ID`.
+pub fn last_event(request: &HttpRequest) -> Result<Option<String>, Error> {
+    let Some(last) = request.headers().get("Last-Event-ID") else { return Ok(None) };
+    let text = last.to_str().ok().filter(|text| text.len() <= LONGEST_ID);
+    let wrong = || Error::invalid("Last-Event-ID", "range", "must be the id of an event of this stream");
+    text.map(|text| Some(text.to_owned())).ok_or_else(wrong)
 }
 
 /// The number of the last event that the caller saw, where events are numbered.
@@ -57,7 +69,15 @@ pub struct Event {
 }
 
 impl Event {
+    /// No event: a comment that moves the id behind which the reader goes on.
+    pub fn place(id: String) -> Self {
+        Self { id: Some(id), event: String::new(), data: String::new() }
+    }
+
     fn encode(&self) -> Bytes {
+        if let (Some(id), true) = (&self.id, self.event.is_empty()) {
+            return Bytes::from(format!(": ping\nid: {}\n\n", one_line(id)));
+        }
         let mut text = String::with_capacity(self.data.len() + 64);
         if let Some(id) = &self.id {
             text.push_str(&format!("id: {}\n", one_line(id)));
@@ -237,6 +257,7 @@ mod tests {
     fn events_keep_their_lines_and_their_frame() {
         let event = Event { id: Some("4\n2".into()), event: "run.delta".into(), data: "a\nb".into() };
         assert_eq!(event.encode(), "id: 42\nevent: run.delta\ndata: a\ndata: b\n\n");
+        assert_eq!(Event::place("7\n".into()).encode(), ": ping\nid: 7\n\n");
     }
 
     #[tokio::test]

@@ -16,6 +16,9 @@ pub struct Model {
     #[sea_orm(column_type = "JsonBinary")]
     pub data: Json,
     pub created_at: DateTimeUtc,
+    /// Where it stands in the order of commits: what was committed later has a greater one, and the events of
+    /// one commit may share one. It is set by the statement that stores the event.
+    pub position: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::db::{Db, Reason};
+use crate::db::{Db, Reason, SystemDb};
 use crate::engine::transitions;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::{Change, Entry, Scribe};
@@ -72,14 +72,17 @@ pub async fn begin(db: &Db, clock: &Clock, ids: &Ids) -> Result<()> {
     tx.execute(sql, vec![now.into()]).await?;
     tx.execute("DELETE FROM engine_node", Vec::new()).await?;
     tx.commit().await?;
-    raise_fences(db, generation, now).await?;
-    let tx = db.system(Reason::Operations).begin().await?;
+    let system = db.system(Reason::Operations);
+    raise_fences(&system, generation, now).await?;
+    if db.dialect().event_positions_are_local() {
+        forget_positions(&system).await?;
+    }
+    let tx = system.begin().await?;
     tx.execute("UPDATE quarantine SET sealed_off_at = $2 WHERE id = $1", vec![id.into(), now.into()]).await?;
     tx.commit().await
 }
 
-async fn raise_fences(db: &Db, generation: i64, now: DateTime<Utc>) -> Result<()> {
-    let system = db.system(Reason::Operations);
+async fn raise_fences(system: &SystemDb, generation: i64, now: DateTime<Utc>) -> Result<()> {
     let mut last = (Uuid::nil(), Uuid::nil());
     loop {
         let tx = system.begin().await?;
@@ -88,6 +91,19 @@ async fn raise_fences(db: &Db, generation: i64, now: DateTime<Utc>) -> Result<()
         let Some(next) = next else { return Ok(()) };
         last = next;
     }
+}
+
+/// Where the places of events count what the database's server did, those of the former one mean nothing: they
+/// could stand behind all that comes here.
+async fn forget_positions(system: &SystemDb) -> Result<()> {
+    for row in system.query("SELECT id FROM tenant ORDER BY id", Vec::new()).await? {
+        let tenant: Uuid = row.try_get("", "id")?;
+        let tx = system.begin().await?;
+        let sql = "UPDATE run_event SET position = 0 WHERE tenant_id = $1 AND position > 0";
+        tx.execute(sql, vec![tenant.into()]).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Lets the copy work; every node follows within a sweep. `false` where there is nothing to confirm. Each

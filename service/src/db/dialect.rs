@@ -178,6 +178,39 @@ impl Dialect {
         }
     }
 
+    /// The place in the order of commits of an event that is inserted from a row of `v`, after its transaction
+    /// has written the event's run. One writer at a time counts on, from the time, so that what was removed
+    /// never counts again. Where many commit at once it is a number behind the transaction's own and behind all that
+    /// have ended: in each run it grows with what was stored, and [`Dialect::settled_events`] tells which are
+    /// complete.
+    pub fn event_position(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "MAX(CAST(unixepoch('subsec') * 1000000 AS INTEGER), 1 + COALESCE(\
+                 (SELECT MAX(e.position) FROM run_event e WHERE e.tenant_id = v.tenant_id), 0))"
+            }
+            Self::Postgres => {
+                "(SELECT GREATEST(pg_snapshot_xmax(pg_current_snapshot())::text::bigint, \
+                 pg_current_xact_id()::text::bigint + 1))"
+            }
+        }
+    }
+
+    /// Where the events of a tenant are not complete yet: below that place none can come any more. It stands
+    /// beside an aggregate over all of them. A transaction that is open has a number from the oldest one on,
+    /// and its events have places behind that number.
+    pub fn settled_events(self) -> &'static str {
+        match self {
+            Self::Sqlite => "COALESCE(MAX(position), 0) + 1",
+            Self::Postgres => "pg_snapshot_xmin(pg_current_snapshot())::text::bigint + 1",
+        }
+    }
+
+    /// Whether places of events mean nothing in another installation of the database.
+    pub fn event_positions_are_local(self) -> bool {
+        self == Self::Postgres
+    }
+
     /// Milliseconds between two time expressions.
     pub fn millis_between(self, from: &str, to: &str) -> String {
         match self {

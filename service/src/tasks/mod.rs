@@ -23,6 +23,7 @@ pub mod run_steps;
 pub mod run_waits;
 pub mod schedule_fires;
 pub mod scheduled_tasks;
+pub mod stream;
 pub mod targets;
 pub mod task_definitions;
 pub mod task_runs;

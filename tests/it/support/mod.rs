@@ -5,6 +5,7 @@ mod app;
 mod browser;
 mod client;
 pub mod database;
+pub mod event_stream;
 mod eventually;
 pub mod mails;
 pub mod model_server;

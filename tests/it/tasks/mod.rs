@@ -12,6 +12,7 @@ mod run_explain;
 mod run_keys;
 mod run_waits;
 mod scheduled_tasks;
+mod stream;
 mod task_definitions;
 mod task_runs;
 mod workers;

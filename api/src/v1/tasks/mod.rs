@@ -17,6 +17,7 @@ mod run_steps;
 mod run_waits;
 mod schedule_fires;
 mod scheduled_tasks;
+mod stream;
 mod task_definitions;
 mod task_runs;
 mod task_targets;
@@ -29,6 +30,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(task_definitions::routes)
         .configure(task_runs::routes)
+        .configure(stream::routes)
         .configure(run_steps::routes)
         .configure(run_explain::routes)
         .configure(bulk_actions::routes)

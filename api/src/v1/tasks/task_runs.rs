@@ -242,7 +242,10 @@ async fn replay_task_run(
 /// With `Accept: text/event-stream` a stream of server-sent events: what was stored after `after` (or
 /// `Last-Event-ID`), then what comes, until the run has ended. The id of an event is its `seq`. With
 /// any other `Accept`, one page in JSON. A stream whose credential expires or is revoked ends with an
-/// `error` event that holds the problem. Every member may.
+/// `error` event that holds the problem. With `children=true` the events of all runs below come too, in the
+/// order in which they were committed, until all have ended: `runId` says whose an event is, and the id of an
+/// event, `nextCursor` and `cursor` are then `position-runId-seq`, which says of each run how far it was given.
+/// What is gone on with behind such an id comes once, on whichever node. Every member may.
 #[utoipa::path(
     tag = "Task runs",
     operation_id = "list_run_events",
@@ -268,17 +271,27 @@ async fn list_run_events(
         let page = caller.run(async move |ctx| task_runs::list_events(&ctx, id, &filter).await).await?;
         return answer::ok(&page);
     }
+    if filter.with_children() {
+        if let Some(last) = sse::last_event(&request)? {
+            filter.cursor = Some(last);
+        }
+        return sse::stream(&request, caller, async move |ctx| {
+            let events = task_runs::follow_tree(ctx, id, filter).await?;
+            Ok(events.map(|event| event.and_then(|(place, event)| sent(place, event))))
+        })
+        .await;
+    }
     if let Some(last) = sse::last_event_id(&request)? {
         filter.after = Some(last);
     }
     sse::stream(&request, caller, async move |ctx| {
         let events = task_runs::follow(ctx, id, filter).await?;
-        Ok(events.map(|event| event.and_then(sent)))
+        Ok(events.map(|event| event.and_then(|event| sent(event.seq.to_string(), event))))
     })
     .await
 }
 
-fn sent(event: RunEventView) -> Result<sse::Event, Error> {
+fn sent(id: String, event: RunEventView) -> Result<sse::Event, Error> {
     let data = serde_json::to_string(&event).map_err(Error::internal)?;
-    Ok(sse::Event { id: Some(event.seq.to_string()), event: event.kind, data })
+    Ok(sse::Event { id: Some(id), event: event.kind, data })
 }

@@ -73,8 +73,9 @@ pub async fn append_events(tx: &SystemTx, events: &[run_event::Model]) -> Result
         return Ok(());
     }
     let sql = format!(
-        "INSERT INTO run_event (tenant_id, run_id, seq, type, data, created_at) \
-         SELECT tenant_id, run_id, seq, type, data, created_at FROM {}",
+        "INSERT INTO run_event (tenant_id, run_id, seq, type, data, created_at, position) \
+         SELECT tenant_id, run_id, seq, type, data, created_at, {} FROM {}",
+        tx.dialect().event_position(),
         tx.dialect().rows(1, &EVENT_COLUMNS)
     );
     tx.execute(&sql, tx.dialect().bind(&EVENT_COLUMNS, events)).await?;
@@ -90,7 +91,8 @@ pub fn event(
     data: Json,
     at: DateTime<Utc>,
 ) -> run_event::Model {
-    run_event::Model { tenant_id: tenant, run_id: run, seq, kind: kind.to_owned(), data, created_at: at }
+    let kind = kind.to_owned();
+    run_event::Model { tenant_id: tenant, run_id: run, seq, kind, data, created_at: at, position: 0 }
 }
 
 /// That a run which its key finds has the status, in words that no partial index answers to: while few runs

@@ -12,20 +12,22 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::load;
+use super::{load, tree_events};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 
-const PAGE: u64 = 200;
+pub(super) const PAGE: u64 = 200;
 /// Other nodes' events are seen by looking.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 const MOST_TYPES: usize = 20;
 
 /// One entry of a run's timeline.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunEventView {
-    /// Counts from 1 in each run; `Last-Event-ID` of the stream.
+    /// Whose event it is.
+    pub run_id: Uuid,
+    /// Counts from 1 in each run; without `children` it is the `Last-Event-ID` of the stream.
     pub seq: i64,
     /// Such as `run.started`, `step.completed`, `model.delta`.
     #[serde(rename = "type")]
@@ -41,11 +43,11 @@ crate::crud::page!(EventPage, RunEventView);
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct EventFilter {
-    /// Only events behind this sequence number; the stream also takes `Last-Event-ID`.
+    /// Only events behind this sequence number; the stream also takes `Last-Event-ID`. Not with `children`.
     #[param(minimum = 0)]
     pub after: Option<i64>,
-    /// `nextCursor` of the page before.
-    #[param(max_length = 20)]
+    /// `nextCursor` of the page before, or with `children` the id of an event of the stream.
+    #[param(max_length = 80)]
     pub cursor: Option<String>,
     /// How many events a page holds.
     #[param(minimum = 1, maximum = 200, default = 200)]
@@ -53,37 +55,54 @@ pub struct EventFilter {
     /// Only these types, separated by commas: `run.completed,model.delta`.
     #[param(max_length = 500)]
     pub types: Option<String>,
+    /// The events of all that the run started, too, and of what those did.
+    pub children: Option<bool>,
+}
+
+/// Only these types, if any are named.
+///
+/// # Errors
+/// 422 at `types`.
+pub(crate) fn parse_types(types: Option<&str>) -> Result<Option<Vec<String>>> {
+    let Some(types) = types else { return Ok(None) };
+    let types: Vec<String> = types.split(',').map(|kind| kind.trim().to_owned()).collect();
+    if types.len() > MOST_TYPES {
+        return Err(Error::invalid("types", "max_items", format!("At most {MOST_TYPES} types.")));
+    }
+    Ok(Some(types))
 }
 
 impl EventFilter {
+    pub fn with_children(&self) -> bool {
+        self.children.unwrap_or_default()
+    }
+
     fn start(&self) -> Result<i64> {
         let Some(cursor) = &self.cursor else { return Ok(self.after.unwrap_or(0)) };
         let wrong = || Error::invalid("cursor", "range", "cursor is a sequence number.");
         cursor.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong)
     }
 
-    fn limit(&self) -> u64 {
+    pub(super) fn limit(&self) -> u64 {
         self.limit.unwrap_or(PAGE)
     }
 
-    fn types(&self) -> Result<Option<Vec<String>>> {
-        let Some(types) = &self.types else { return Ok(None) };
-        let types: Vec<String> = types.split(',').map(|kind| kind.trim().to_owned()).collect();
-        if types.len() > MOST_TYPES {
-            return Err(Error::invalid("types", "max_items", format!("At most {MOST_TYPES} types.")));
-        }
-        Ok(Some(types))
+    pub(super) fn types(&self) -> Result<Option<Vec<String>>> {
+        parse_types(self.types.as_deref())
     }
 }
 
 impl From<Model> for RunEventView {
     fn from(event: Model) -> Self {
-        let Model { tenant_id: _, run_id: _, seq, kind, data, created_at } = event;
-        Self { seq, kind, data, created_at }
+        let Model { tenant_id: _, run_id, seq, kind, data, created_at, position: _ } = event;
+        Self { run_id, seq, kind, data, created_at }
     }
 }
 
 pub async fn list_events(ctx: &Ctx, run: Uuid, filter: &EventFilter) -> Result<EventPage> {
+    if filter.with_children() {
+        return tree_events::list(ctx, run, filter).await;
+    }
     load(ctx, run).await?;
     let limit = filter.limit();
     let mut data = read(ctx, run, filter.start()?, filter.types()?.as_deref(), limit + 1).await?;

@@ -4,6 +4,7 @@ mod actions;
 mod create;
 mod events;
 mod tree;
+mod tree_events;
 mod view;
 
 use sea_orm::{ColumnTrait as _, Condition};
@@ -19,8 +20,10 @@ pub use actions::{ReplayTaskRun, cancel, replay, retry};
 pub(crate) use actions::{change, launch_replay, require_still_there};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub(crate) use create::{check_input, new_run, replayed};
+pub(crate) use events::parse_types;
 pub use events::{EventFilter, EventPage, RunEventView, follow, list_events};
 pub use tree::{TaskRunNode, TaskRunTree, tree};
+pub use tree_events::follow_tree;
 pub use view::{RunErrorView, TaskRunPage, TaskRunView, TokensView};
 
 use crate::crud::{self, Page, Paging};

@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::Result;
 
 /// Runs of one answer: more than a tree has, but for what siblings started at the same moment.
-const MOST: usize = 1_200;
+pub(super) const MOST: usize = 1_200;
 
 /// A run as a part of its tree; `GET /v1/task-runs/{id}` tells the rest.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

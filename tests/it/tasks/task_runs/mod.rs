@@ -7,6 +7,7 @@ mod run_limits;
 mod streams;
 mod suspended;
 mod timeouts;
+mod tree_streams;
 
 use std::time::Duration;
 
