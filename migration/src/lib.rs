@@ -42,6 +42,7 @@ mod m20261127_000080_batches;
 mod m20261128_000090_definition_pauses;
 mod m20261128_000091_rate_buckets;
 mod m20261128_000100_event_positions;
+mod m20261128_000101_worker_deliveries;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -89,6 +90,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000090_definition_pauses::Migration),
             Box::new(m20261128_000091_rate_buckets::Migration),
             Box::new(m20261128_000100_event_positions::Migration),
+            Box::new(m20261128_000101_worker_deliveries::Migration),
         ]
     }
 }

@@ -24,6 +24,15 @@ pub struct Model {
     /// When it last asked for runs, or had no slot free to ask for.
     pub last_claim_at: Option<DateTimeUtc>,
     pub registered_by: String,
+    /// Where its runs are sent; null for one that asks for them.
+    pub delivery_url: Option<String>,
+    /// What deliveries are signed with, sealed.
+    pub delivery_secret: Option<Vec<u8>>,
+    /// Deliveries in a row that it did not take.
+    pub delivery_failures: i32,
+    /// It is sent nothing before this time.
+    pub delivery_after: Option<DateTimeUtc>,
+    pub delivery_error: Option<String>,
     pub revision: i64,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,

@@ -142,6 +142,11 @@ impl Egress {
     pub fn check_url(&self, url: &Url) -> Result<(), EgressError> {
         self.0.targets.check(url).map(drop)
     }
+
+    /// Whether the operator named the URL's host: what leads there may go without TLS.
+    pub fn is_listed(&self, url: &Url) -> bool {
+        self.0.targets.check(url).is_ok_and(|target| target.listed)
+    }
 }
 
 /// A deadline, bounded so that no caller's duration can overflow the clock.

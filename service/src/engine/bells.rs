@@ -15,11 +15,18 @@ struct Inner {
     backlog: AtomicBool,
     /// A tree has something to settle that was locked.
     settle: Notify,
+    /// A run is queued that only a worker can take.
+    push: Notify,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { claim: Notify::new(), backlog: AtomicBool::new(true), settle: Notify::new() }
+        Self {
+            claim: Notify::new(),
+            backlog: AtomicBool::new(true),
+            settle: Notify::new(),
+            push: Notify::new(),
+        }
     }
 }
 
@@ -45,6 +52,14 @@ impl Bells {
 
     pub fn set_backlog(&self, backlog: bool) {
         self.0.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    pub fn push(&self) {
+        self.0.push.notify_one();
+    }
+
+    pub async fn until_push(&self) {
+        self.0.push.notified().await;
     }
 
     pub fn settle(&self) {

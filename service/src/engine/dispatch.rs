@@ -22,7 +22,7 @@ use crate::db::Reason;
 use crate::error::{Error, Result};
 use crate::notifications::mails;
 use crate::tasks::bulk_actions;
-use crate::tasks::{batch_tasks, scheduled_tasks};
+use crate::tasks::{batch_tasks, scheduled_tasks, workers};
 
 /// Polling is the truth; everything else only makes it sooner.
 const POLL: Duration = Duration::from_millis(500);
@@ -76,6 +76,7 @@ impl Engine {
             tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
             tokio::spawn(scheduled_tasks::run(core.clone(), stop.clone())),
             tokio::spawn(batch_tasks::run(core.clone(), stop.clone())),
+            tokio::spawn(workers::deliver(core.clone(), stop.clone())),
         ];
         self.0.claiming.store(true, Ordering::Relaxed);
         self.0.bells.free();

@@ -258,7 +258,13 @@ impl Engine {
     pub fn call_worker(&self, run: &task_run::Model) {
         if let Some(capability) = &run.capability {
             self.0.callers.call(run.tenant_id, capability);
+            self.0.bells.push();
         }
+    }
+
+    /// Until a run is queued here that only a worker can take.
+    pub async fn until_worker_is_called(&self) {
+        self.0.bells.until_push().await;
     }
 
     pub fn callers(&self) -> &Callers {

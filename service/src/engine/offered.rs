@@ -24,7 +24,7 @@ impl Claim<'_> {
     ) -> Result<(u64, (Vec<Share>, bool)), DbErr> {
         let nothing = (0, (Vec::new(), false));
         let sql = format!(
-            "SELECT slots, capabilities, last_claim_at, paused_at, drained_at FROM worker \
+            "SELECT slots, capabilities, last_claim_at, paused_at, drained_at, delivery_after FROM worker \
              WHERE tenant_id = $1 AND id = $2{}",
             tx.dialect().for_update()
         );
@@ -32,6 +32,10 @@ impl Claim<'_> {
         let Some(worker) = tx.query(&sql, key).await?.into_iter().next() else { return Ok(nothing) };
         self.note_asked(tx, tenant, time(&worker, "last_claim_at")?).await?;
         if time(&worker, "paused_at")?.is_some() || time(&worker, "drained_at")?.is_some() {
+            return Ok(nothing);
+        }
+        // It did not take the last ones.
+        if time(&worker, "delivery_after")?.is_some_and(|after| after > self.now) {
             return Ok(nothing);
         }
         let Some(Standing { weight, pauses }) = self.standing(tx, tenant).await? else { return Ok(nothing) };
@@ -60,7 +64,9 @@ impl Claim<'_> {
         if before.is_some_and(|asked| self.now - asked < ASKED) {
             return Ok(());
         }
-        let sql = "UPDATE worker SET last_claim_at = $3, last_seen_at = $3 WHERE tenant_id = $1 AND id = $2";
+        // One that is sent its runs asks for none: that it takes them is the sign.
+        let sql = "UPDATE worker SET last_claim_at = $3, last_seen_at = $3 WHERE tenant_id = $1 AND id = $2 \
+             AND delivery_url IS NULL";
         tx.execute(sql, vec![tenant.into(), self.owner.into(), self.now.into()]).await.map(drop)
     }
 

@@ -97,7 +97,7 @@ pub async fn sweep(core: &Core) -> Result<()> {
         execute::settle(core, &run, &attempt, outcome).await;
     }
     let tx = system.begin().await?;
-    let sql = "DELETE FROM worker WHERE last_seen_at <= $1 AND NOT EXISTS (SELECT 1 FROM task_run r \
+    let sql = "DELETE FROM worker WHERE last_seen_at <= $1 AND delivery_url IS NULL AND NOT EXISTS (SELECT 1 FROM task_run r \
          WHERE r.status = 'RUNNING' AND r.capability IS NOT NULL AND r.lease_owner = worker.id)";
     tx.execute(sql, vec![(now - FORGOTTEN).into()]).await?;
     tx.commit().await

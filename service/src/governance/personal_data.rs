@@ -327,6 +327,8 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("capabilities", Nothing),
             ("paused_reason", Content),
             ("registered_by", Pseudonym),
+            ("delivery_url", Content),
+            ("delivery_error", Content),
         ],
     ),
     (

@@ -38,6 +38,7 @@ pub const SEALED: &[Sealed] = &[
     of_platform("mail", "sealed"),
     of_platform("second_factor", "sealed"),
     of_platform("signing_key", "sealed"),
+    of_tenant("worker", "delivery_secret"),
 ];
 
 /// Columns of bytes that hold hashes, salts and public keys, and what others sent.

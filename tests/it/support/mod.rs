@@ -14,6 +14,7 @@ pub mod oidc_provider;
 pub mod oidc_server;
 pub mod people;
 pub mod process;
+pub mod receiver;
 pub mod second_factors;
 pub mod smtp;
 mod tenant;

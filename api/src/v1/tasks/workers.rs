@@ -6,8 +6,8 @@ use actix_web::{delete, get, post};
 use service::auth::permissions::workers::{Operate, Read, Write};
 use service::crud::Paging;
 use service::tasks::workers::{
-    self, Beat, BeatView, ClaimWork, Claims, PauseWorker, RegisterWorker, WorkerFilter, WorkerPage,
-    WorkerView,
+    self, Beat, BeatView, ClaimWork, Claims, PauseWorker, RegisterWorker, RegisteredWorkerView, WorkerFilter,
+    WorkerPage, WorkerView,
 };
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -34,13 +34,14 @@ pub fn routes(config: &mut ServiceConfig) {
 ///
 /// Makes a program known that executes runs: what it offers, and how many at once. Under a name that is known
 /// it is the same worker, started anew: what it offers is replaced, a drain is over, a pause stays, and runs that
-/// it holds go on under their leases. Managers and above may, and API keys with the scope, but no key that is
-/// limited to agents or to a workspace.
+/// it holds go on under their leases. With `delivery` its runs are sent to it, signed with a secret that the first
+/// answer shows; registering without it ends that. Managers and above may, and API keys with the scope, but no
+/// key that is limited to agents or to a workspace.
 #[utoipa::path(
     tag = "Workers",
     operation_id = "register_worker",
     request_body = RegisterWorker,
-    responses((status = 201, description = "The worker.", body = WorkerView, headers(
+    responses((status = 201, description = "The worker.", body = RegisteredWorkerView, headers(
         ("Location" = String, description = "Where it is."), ("ETag" = String, description = "Its revision.")
     ))),
     extensions(("x-permission" = json!("workers:write"))),
@@ -48,7 +49,7 @@ pub fn routes(config: &mut ServiceConfig) {
 #[post("/v1/workers")]
 async fn register_worker(can: Can<Write>, Json(body): Json<RegisterWorker>) -> Answer {
     let view = can.run(async move |ctx| workers::register(&ctx, body).await).await?;
-    answer::created_tagged(format!("/v1/workers/{}", view.id), &view, view.revision)
+    answer::created_tagged(format!("/v1/workers/{}", view.worker.id), &view, view.worker.revision)
 }
 
 /// List workers

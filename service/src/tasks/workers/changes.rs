@@ -4,8 +4,8 @@ use entity::tasks::worker::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ColumnTrait as _, Set};
 use uuid::Uuid;
 
-use super::Workers;
-use super::views::{PauseWorker, RegisterWorker, WorkerView};
+use super::views::{PauseWorker, RegisterWorker, RegisteredWorkerView, WorkerView};
+use super::{Workers, delivery};
 use crate::crud::{self, Expected, Once, Resource as _, document, metadata};
 use crate::ctx::Ctx;
 use crate::db::{Violation, on_violation};
@@ -19,13 +19,16 @@ const MOST: u64 = 1_000;
 /// Makes a worker known, or known anew: under a name that is known it is the same worker, whose drain is over.
 ///
 /// # Errors
-/// 409 `too_many_workers`.
-pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<WorkerView> {
+/// 409 `too_many_workers`; 422 for a URL that may not be called.
+pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<RegisteredWorkerView> {
+    if let Some(delivery) = &body.delivery {
+        delivery.check(ctx)?;
+    }
     let tx = match ctx.begin_once().await? {
         Once::Replay(view) => return Ok(view),
         Once::First(tx) => tx,
     };
-    let RegisterWorker { name, labels, mut capabilities, slots } = body;
+    let RegisterWorker { name, labels, mut capabilities, slots, delivery } = body;
     capabilities.sort();
     capabilities.dedup();
     let (labels, capabilities) = (metadata::stored(labels), document::stored(&capabilities)?);
@@ -34,7 +37,14 @@ pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<WorkerView> {
     let now = ctx.core.clock.now();
     let known = tx.everywhere::<Entity>().filter(Column::Name.eq(name.as_str())).one().await?;
     if let Some(known) = known {
+        let sealed = known.delivery_secret.clone();
+        let (sealed, delivery_secret) = delivery::secret(ctx, known.id, delivery.as_ref(), sealed)?;
         let changes = ActiveModel {
+            delivery_url: Set(delivery.map(|delivery| delivery.url)),
+            delivery_secret: Set(sealed),
+            delivery_failures: Set(0),
+            delivery_after: Set(None),
+            delivery_error: Set(None),
             labels: Set(labels),
             capabilities: Set(capabilities),
             slots: Set(slots),
@@ -47,6 +57,7 @@ pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<WorkerView> {
         let row = written.ok_or_else(Workers::taken)?;
         let view = WorkerView::of(row, &ctx.core);
         let change = Change::updated::<Entity>(known.id, &WorkerView::of(known, &ctx.core), &view);
+        let view = RegisteredWorkerView { worker: view, delivery_secret };
         tx.finish(change, &view).await?;
         return Ok(view);
     }
@@ -54,9 +65,11 @@ pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<WorkerView> {
         let message = format!("A tenant has at most {MOST} workers.");
         return Err(Error::conflict("too_many_workers", message));
     }
+    let id = ctx.core.ids.next();
+    let (sealed, delivery_secret) = delivery::secret(ctx, id, delivery.as_ref(), None)?;
     let row = Model {
         tenant_id: ctx.tenant,
-        id: ctx.core.ids.next(),
+        id,
         name,
         labels,
         capabilities,
@@ -67,13 +80,20 @@ pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<WorkerView> {
         last_seen_at: now,
         last_claim_at: None,
         registered_by: ctx.actor.to_string(),
+        delivery_url: delivery.map(|delivery| delivery.url),
+        delivery_secret: sealed,
+        delivery_failures: 0,
+        delivery_after: None,
+        delivery_error: None,
         revision: 1,
         created_at: now,
         updated_at: now,
     };
     let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, Workers::taken()))?;
     let view = WorkerView::of(row, &ctx.core);
-    tx.finish(Change::created::<Entity>(view.id, &view), &view).await?;
+    let change = Change::created::<Entity>(view.id, &view);
+    let view = RegisteredWorkerView { worker: view, delivery_secret };
+    tx.finish(change, &view).await?;
     Ok(view)
 }
 
@@ -92,7 +112,13 @@ pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseWorker) -> Result<WorkerView>
 }
 
 pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
-    let changes = ActiveModel { paused_at: Set(None), paused_reason: Set(None), ..ActiveModel::default() };
+    let changes = ActiveModel {
+        paused_at: Set(None),
+        paused_reason: Set(None),
+        delivery_failures: Set(0),
+        delivery_after: Set(None),
+        ..ActiveModel::default()
+    };
     change(ctx, id, |row| row.paused_at.is_some(), changes).await
 }
 

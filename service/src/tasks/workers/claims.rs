@@ -157,7 +157,7 @@ pub async fn claim_next(ctx: &Ctx, worker: Uuid) -> Result<Option<ClaimedRun>> {
     }
 }
 
-async fn take(ctx: &Ctx, worker: &Model, most: u64) -> Result<Vec<ClaimedRun>> {
+pub(super) async fn take(ctx: &Ctx, worker: &Model, most: u64) -> Result<Vec<ClaimedRun>> {
     let core = &ctx.core;
     if core.engine.is_quarantined() {
         return Ok(Vec::new());

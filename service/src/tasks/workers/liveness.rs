@@ -1,5 +1,6 @@
 //! Who is alive. A worker is when it beats and asks for runs: one whose loop hangs while its heartbeat goes on
-//! is not, and neither is one that asks but vanished since. Nothing of it is stored.
+//! is not, and neither is one that asks but vanished since. Nothing of it is stored. One that is sent its runs is
+//! thought to be alive until it does not take one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,12 @@ pub(super) fn status(worker: &Model, now: DateTime<Utc>, settings: &EngineSettin
     let since = horizon(now, settings);
     if worker.paused_at.is_some() {
         WorkerStatus::Paused
+    } else if worker.delivery_url.is_some() {
+        match (worker.drained_at, worker.delivery_failures) {
+            (Some(_), _) => WorkerStatus::Draining,
+            (None, 0) => WorkerStatus::Online,
+            (None, _) => WorkerStatus::Offline,
+        }
     } else if worker.last_seen_at <= since {
         WorkerStatus::Offline
     } else if worker.drained_at.is_some() {
@@ -48,9 +55,13 @@ pub async fn capabilities_alive(
     settings: &EngineSettings,
 ) -> Result<BTreeMap<String, usize>> {
     let since = horizon(now, settings);
-    let alive = Condition::all()
+    let asks = Condition::all()
+        .add(Column::DeliveryUrl.is_null())
         .add(Column::LastSeenAt.gt(since))
-        .add(Column::LastClaimAt.gt(since))
+        .add(Column::LastClaimAt.gt(since));
+    let takes = Condition::all().add(Column::DeliveryUrl.is_not_null()).add(Column::DeliveryFailures.eq(0));
+    let alive = Condition::all()
+        .add(Condition::any().add(asks).add(takes))
         .add(Column::PausedAt.is_null())
         .add(Column::DrainedAt.is_null());
     let mut offered = BTreeMap::new();

@@ -6,6 +6,7 @@
 
 mod changes;
 mod claims;
+mod delivery;
 mod heartbeats;
 mod liveness;
 mod views;
@@ -19,9 +20,12 @@ use entity::tasks::worker::{Column, Entity, Model};
 
 pub use changes::{delete, drain, pause, register, resume, undrain};
 pub use claims::{ClaimWork, ClaimedAgent, ClaimedRun, ClaimedTool, Claims, claim, claim_next};
+pub use delivery::{RegisterDelivery, WorkerDeliveryView, deliver, round};
 pub use heartbeats::{Beat, BeatLease, BeatLeaseState, BeatView, LeaseState, WorkerCommand, beat};
 pub use liveness::{capabilities_alive, shown_reasons};
-pub use views::{PauseWorker, RegisterWorker, WorkerFilter, WorkerPage, WorkerStatus, WorkerView};
+pub use views::{
+    PauseWorker, RegisterWorker, RegisteredWorkerView, WorkerFilter, WorkerPage, WorkerStatus, WorkerView,
+};
 
 use crate::crud::{self, Page, Paging, Resource};
 use crate::ctx::Ctx;

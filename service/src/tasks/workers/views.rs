@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
+use super::delivery::{RegisterDelivery, WorkerDeliveryView};
 use super::liveness;
 use crate::core::Core;
 use crate::crud::{self, Metadata, document, metadata};
@@ -38,6 +39,10 @@ pub struct RegisterWorker {
     #[validate(range(min = 1, max = 1_000))]
     #[schema(minimum = 1, maximum = 1_000, default = 1)]
     pub slots: i32,
+    /// Sends it its runs; without this it asks for them.
+    #[serde(default)]
+    #[validate(nested)]
+    pub delivery: Option<RegisterDelivery>,
 }
 
 fn one() -> i32 {
@@ -94,6 +99,9 @@ pub struct WorkerView {
     pub last_claim_at: Option<DateTime<Utc>>,
     /// `user:<id>` or `api-key:<id>`.
     pub registered_by: String,
+    /// Of a worker that is sent its runs.
+    #[schema(required)]
+    pub delivery: Option<WorkerDeliveryView>,
     /// How long a lease holds, from the claim and from each heartbeat.
     pub lease_seconds: u64,
     /// How often to beat.
@@ -101,6 +109,18 @@ pub struct WorkerView {
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// A worker with what is shown once.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisteredWorkerView {
+    #[serde(flatten)]
+    pub worker: WorkerView,
+    /// What deliveries are signed with, where it was made now. It is shown here only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "whsec_…")]
+    pub delivery_secret: Option<String>,
 }
 
 crud::page!(WorkerPage, WorkerView);
@@ -129,10 +149,21 @@ impl From<Model> for WorkerView {
             last_seen_at,
             last_claim_at,
             registered_by,
+            delivery_url,
+            delivery_secret: _,
+            delivery_failures,
+            delivery_after,
+            delivery_error,
             revision,
             created_at,
             updated_at,
         } = row;
+        let delivery = delivery_url.map(|url| WorkerDeliveryView {
+            url,
+            failures: delivery_failures,
+            retry_at: delivery_after,
+            last_error: delivery_error,
+        });
         let status = match (paused_at, drained_at) {
             (Some(_), _) => WorkerStatus::Paused,
             (None, Some(_)) => WorkerStatus::Draining,
@@ -149,6 +180,7 @@ impl From<Model> for WorkerView {
             last_seen_at,
             last_claim_at,
             registered_by,
+            delivery,
             lease_seconds: 0,
             heartbeat_seconds: 0,
             revision,

@@ -73,8 +73,11 @@ pub(super) fn workers() -> Vec<Case> {
     let error = json!({ "type": "e", "message": "m" });
     let wait = json!({ "kind": "TIMER", "seconds": 86_400 });
     let worker = json!({ "name": "worker #", "labels": {}, "capabilities": ["function:none"], "slots": 1 });
+    let mut pushed = worker.clone();
+    pushed["delivery"] = json!({ "url": "https://worker.example.com/runs" });
     vec![
         case("register_worker", &[]).with(worker),
+        case("register_worker", &[]).with(pushed),
         case("list_workers", &[("cursor", "@cursor")]),
         of("get_worker", "@worker"),
         of("delete_worker", "@new:worker"),

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
+use service::backup::quarantine;
 use service::core::{Core, World};
 use service::db::Reason;
 use service::engine::transitions;
@@ -82,4 +83,27 @@ async fn what_is_committed_late_is_waited_for() {
     let tree = format!("/v1/task-runs/{}/events?children=true", id(&late));
     let tree = EventStream::open(&app.acme.owner, &tree, None).await.rest().await;
     assert!(logs(&tree.last().unwrap().data));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_counts_anew() {
+    let app = App::start(Backend::Postgres).await;
+    let key = app.acme.key(&app, &["*"]).await;
+    let agent = app.acme.agent("echo", json!({})).await;
+    let run = app.acme.run(json!({ "agentId": agent, "input": "x" })).await;
+    let tree = format!("/v1/task-runs/{}/events?children=true", id(&run));
+    // The server that it comes from had done more than this one.
+    let tx = app.core.db.system(Reason::Operations).begin().await.unwrap();
+    tx.execute("UPDATE run_event SET position = position + 1000000000", Vec::new()).await.unwrap();
+    tx.commit().await.unwrap();
+    let unsettled = key.get(&tree).await.expect(200);
+    assert_eq!((&unsettled["data"], &unsettled["hasMore"]), (&json!([]), &json!(true)));
+    let core = &app.core;
+    quarantine::begin(&core.db, &core.clock, &core.ids).await.unwrap();
+    assert!(quarantine::confirm(&core.db, &core.clock, &core.ids).await.unwrap());
+    let page = key.get(&tree).await.expect(200);
+    let seqs: Vec<_> =
+        page["data"].as_array().unwrap().iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, (1..=6).collect::<Vec<_>>());
+    assert_eq!(EventStream::open(&key, &tree, None).await.rest().await.len(), 6);
 }

@@ -64,6 +64,11 @@ async fn python() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receiver() {
+    serves("python3", "receiver.py", "lower", "hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shell() {
     serves("bash", "worker.sh", "shout", "HELLO!").await;
 }
@@ -71,7 +76,7 @@ async fn shell() {
 /// As many lines as its page says.
 #[test]
 fn they_are_short() {
-    for (example, most) in [("worker.py", 60), ("worker.sh", 60)] {
+    for (example, most) in [("worker.py", 60), ("worker.sh", 60), ("receiver.py", 60)] {
         let text =
             std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example));
         let lines = text.unwrap().lines().count();

@@ -6,6 +6,7 @@ mod examples;
 mod fencing;
 mod limits;
 mod liveness;
+mod pushed;
 mod registry;
 
 use serde_json::{Value, json};
