@@ -39,7 +39,11 @@ pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<RegisteredWorke
     if let Some(known) = known {
         let sealed = known.delivery_secret.clone();
         let (sealed, delivery_secret) = delivery::secret(ctx, known.id, delivery.as_ref(), sealed)?;
+        // What it took when it was sent runs is no sign that it asks for them.
+        let asks_anew = known.delivery_url.is_some() && delivery.is_none();
+        let last_claim_at = if asks_anew { None } else { known.last_claim_at };
         let changes = ActiveModel {
+            last_claim_at: Set(last_claim_at),
             delivery_url: Set(delivery.map(|delivery| delivery.url)),
             delivery_secret: Set(sealed),
             delivery_failures: Set(0),
