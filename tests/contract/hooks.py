@@ -23,6 +23,9 @@ def before_call(context, case, kwargs):
         elif name.lower() == "idempotency-key":
             case.headers[name] = str(uuid.uuid4())
     case.query.pop("cursor", None)
+    # A number of one run's events, not of a tree's; and where a stream is, which only a page tells.
+    if case.query.get("children") or case.path == "/v1/stream":
+        case.query.pop("after", None)
     # A worker's call waits for work as long as it is told to.
     if isinstance(case.body, dict) and "waitMs" in case.body:
         case.body["waitMs"] = 0
