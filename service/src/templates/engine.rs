@@ -17,7 +17,8 @@ use super::{MAX_OUTPUT, scan};
 
 /// Instructions one expression may execute.
 const FUEL: u64 = 20_000;
-/// Values that one expression may walk through: an operator or a filter is one instruction, however much it reads.
+/// Values that one rendering may walk through, over all its expressions: an operator or a filter is one instruction,
+/// however much it reads.
 const MAX_WORK: usize = 500_000;
 /// Bytes of text that count as one value.
 const TEXT_UNIT: usize = 16;
@@ -67,6 +68,15 @@ impl Context {
     }
 }
 
+/// What is left of the work of one rendering.
+pub(super) struct Work(usize);
+
+impl Default for Work {
+    fn default() -> Self {
+        Self(MAX_WORK)
+    }
+}
+
 pub(super) struct Expression {
     compiled: minijinja::Expression<'static, 'static>,
     source: String,
@@ -101,8 +111,8 @@ impl Expression {
         &self.names
     }
 
-    pub(super) fn eval(&self, context: &Context, max_bytes: usize) -> Result<Value, String> {
-        self.meter(context)?;
+    pub(super) fn eval(&self, context: &Context, work: &mut Work, max_bytes: usize) -> Result<Value, String> {
+        self.meter(context, work)?;
         let value = self.compiled.eval(&context.0).map_err(|error| message(&self.source, &error))?;
         if value.kind() == ValueKind::Undefined {
             return Err(format!("{{{{ {} }}}}: undefined value", self.source));
@@ -112,9 +122,12 @@ impl Expression {
 }
 
 impl Expression {
-    /// Refuses what would take long: all that the expression can reach is what it names.
-    fn meter(&self, context: &Context) -> Result<(), String> {
-        let mut left = MAX_WORK / self.walks.max(1);
+    /// Refuses what would take long: all that the expression can reach is what it names. What is only named, and not
+    /// walked through, is no work: it is bounded as output.
+    fn meter(&self, context: &Context, work: &mut Work) -> Result<(), String> {
+        let walks = self.walks.max(1);
+        let most = if self.walks == 0 { MAX_WORK } else { work.0 / walks };
+        let mut left = most;
         for name in &self.names {
             let mut value = Some(context.0.clone());
             for step in name.split('.') {
@@ -123,6 +136,9 @@ impl Expression {
             left = value
                 .map_or(Some(left), |value| after(&value, left))
                 .ok_or_else(|| format!("{{{{ {} }}}}: too much work on too much data", self.source))?;
+        }
+        if self.walks > 0 {
+            work.0 -= (most - left) * walks;
         }
         Ok(())
     }

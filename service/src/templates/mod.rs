@@ -52,18 +52,21 @@ impl std::fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// Bytes that may still be written.
-pub(crate) struct Budget(usize);
+/// What one rendering may still write and do.
+struct Budget {
+    bytes: usize,
+    work: engine::Work,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(MAX_OUTPUT)
+        Self { bytes: MAX_OUTPUT, work: engine::Work::default() }
     }
 }
 
 impl Budget {
     fn take(&mut self, bytes: usize) -> Result<(), String> {
-        self.0 = self.0.checked_sub(bytes).ok_or("the output is too large")?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("the output is too large")?;
         Ok(())
     }
 }

@@ -118,6 +118,17 @@ fn work_and_output_are_bounded() {
     }
 }
 
+/// The work is one rendering's, however many expressions share it; what is only handed on is none.
+#[test]
+fn many_small_walks_are_one_large() {
+    let input = json!({ "a": vec![0; 10_000] });
+    let of = |source: &str, count: usize| json!(vec![format!("{{{{ {source} }}}}"); count]);
+    assert!(render(of("'x' in a", 10), input.clone()).is_ok());
+    let error = render(of("'x' in a", 1_000), input.clone()).unwrap_err();
+    assert!(error.contains("too much work"), "{error}");
+    assert!(render(of("a", 12), input).is_ok());
+}
+
 /// Each instruction of these would walk through a million values, or copy a megabyte.
 #[test]
 fn long_walks_are_refused_before_they_begin() {

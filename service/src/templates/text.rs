@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::engine::{self, Context, Expression};
+use super::engine::{self, Context, Expression, Work};
 use super::scan::{self, Piece};
 use super::{Budget, MAX_OUTPUT};
 
@@ -52,12 +52,12 @@ impl Text {
         context: &Context,
         write: impl Fn(Value) -> Result<String, String>,
     ) -> Result<String, String> {
-        let mut output = String::new();
+        let (mut output, mut work) = (String::new(), Work::default());
         for part in &self.0 {
             match part {
                 Part::Literal(text) => output.push_str(text),
                 Part::Expression(expression) => {
-                    output.push_str(&write(expression.eval(context, MAX_OUTPUT)?)?);
+                    output.push_str(&write(expression.eval(context, &mut work, MAX_OUTPUT)?)?);
                 }
             }
             if output.len() > MAX_OUTPUT {
@@ -91,7 +91,7 @@ impl Text {
 
     pub(super) fn render(&self, context: &Context, budget: &mut Budget) -> Result<Value, String> {
         if let [Part::Expression(expression)] = self.0.as_slice() {
-            let value = expression.eval(context, budget.0)?;
+            let value = expression.eval(context, &mut budget.work, budget.bytes)?;
             budget.take(value.as_str().map_or_else(|| value.to_string().len(), str::len))?;
             return Ok(value);
         }
@@ -101,7 +101,8 @@ impl Text {
             match part {
                 Part::Literal(text) => output.push_str(text),
                 Part::Expression(expression) => {
-                    output.push_str(&engine::text_of(expression.eval(context, budget.0)?));
+                    let value = expression.eval(context, &mut budget.work, budget.bytes)?;
+                    output.push_str(&engine::text_of(value));
                 }
             }
             budget.take(output.len() - before)?;
