@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use entity::money::Nanos;
+use entity::tasks::approval::OnExpire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -122,6 +123,25 @@ impl RetryPolicy {
     }
 }
 
+/// A person approves the call of a tool's run before it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CallApproval {
+    /// How long people have to decide.
+    #[validate(range(min = 1, max = 2_592_000))]
+    #[schema(minimum = 1, maximum = 2_592_000, default = 86_400)]
+    pub expires_in_seconds: u32,
+    /// What it means that nobody did.
+    #[schema(default = "REJECT")]
+    pub on_expire: OnExpire,
+}
+
+impl Default for CallApproval {
+    fn default() -> Self {
+        Self { expires_in_seconds: 86_400, on_expire: OnExpire::Reject }
+    }
+}
+
 /// What happens to a run whose executor vanished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -168,6 +188,9 @@ pub struct RunPolicy {
     /// Template of a tool's arguments over `{input}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
+    /// Of a run of a tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<CallApproval>,
     /// What its creator allows it, within what its agent allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<RunLimits>,

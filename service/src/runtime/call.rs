@@ -14,6 +14,7 @@ use entity::tasks::task_run::{self, RunReason};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 use tracing::field::Empty;
+use uuid::Uuid;
 
 use super::end::End;
 use super::race;
@@ -230,6 +231,23 @@ pub(super) fn ended(step: &Step) -> Event {
     }
     let kind = if step.status == StepStatus::Completed { "tool.completed" } else { "tool.failed" };
     Event { kind, data }
+}
+
+/// What a person is asked about a call before it is made.
+pub(super) fn question(
+    name: &str,
+    tool: Uuid,
+    call_id: Option<&str>,
+    step: i32,
+    arguments: &Value,
+) -> Question {
+    Question {
+        kind: ApprovalKind::Tool,
+        step,
+        proposal: json!({ "tool": name, "toolId": tool, "callId": call_id, "arguments": arguments }),
+        on_expire: OnExpire::Reject,
+        expires_in: DECIDE_WITHIN,
+    }
 }
 
 /// Asks whether a call whose effect is unknown is made again.

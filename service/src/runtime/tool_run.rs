@@ -10,6 +10,7 @@ mod tests;
 use std::time::Duration;
 
 use entity::agents::tool::SideEffect;
+use entity::tasks::approval::{self, ApprovalKind, ApprovalStatus};
 use entity::tasks::run_step::{self, StepKind, StepStatus};
 use entity::tasks::task_run::{self, RunReason};
 use serde_json::{Value, json};
@@ -18,8 +19,8 @@ use super::call::{self, Call, Done, Tool};
 use super::decision::{self, Answer};
 use super::end::{End, Flow};
 use super::waiting::{self, Settled};
-use crate::engine::policy::RunPolicy;
-use crate::engine::{Attempt, Outcome, Progress, RunError, Spawn, Step, Wake};
+use crate::engine::policy::{CallApproval, RunPolicy};
+use crate::engine::{Attempt, Outcome, Progress, Question, RunError, Spawn, Step, Wake};
 use crate::error::{Error, Result};
 use crate::runtime::tools::{ToolFailure, ToolOutcome};
 use crate::tasks::children::{self, Child, ChildState};
@@ -157,11 +158,16 @@ async fn ready(attempt: &dyn Attempt, tool: &Tool, policy: &RunPolicy, pending: 
     if let Some(stop) = attempt.stopped() {
         return Err(stop.into());
     }
-    let (call, is_written) = next(attempt, tool, arguments, pending).await?;
+    let (call, begun) = next(attempt, tool, arguments, pending).await?;
+    let is_written = begun == Begun::Written;
     if policy.max_cost.is_some_and(|most| tool.row.cost_per_call_nanos > most) {
         let message = "A call costs more than the run may.";
         return Err(End::failed(RunReason::BudgetExceeded, "max_cost", message));
     }
+    let call = match policy.approval.filter(|_| begun == Begun::Not) {
+        Some(approval) => approved(attempt, tool, call, approval, pending).await?,
+        None => call,
+    };
     if let Some(wanted) = tool.child_of_run() {
         return Err(delegate(attempt, tool, wanted, call, is_written, pending).await?);
     }
@@ -198,18 +204,27 @@ async fn check(attempt: &dyn Attempt, tool: &Tool, arguments: &Value) -> Flow {
         .map_err(|errors| End::failed(RunReason::NonRetryable, "invalid_arguments", call::explain(&errors)))
 }
 
-/// The call to make now, and whether its intent is written already. Ends the attempt where the
-/// journal or a person has settled it.
+/// What the journal says of the call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Not,
+    /// Its intent is written.
+    Written,
+    /// A person said that it is made again.
+    Again,
+}
+
+/// The call to make now. Ends the attempt where the journal or a person has settled it.
 async fn next(
     attempt: &dyn Attempt,
     tool: &Tool,
     arguments: Value,
     pending: &mut Progress,
-) -> Flow<(Call, bool)> {
+) -> Flow<(Call, Begun)> {
     let run = attempt.run();
     let mut call = first(run, arguments);
     if run.attempt <= 1 && run.step_count == 0 {
-        return Ok((call, false));
+        return Ok((call, Begun::Not));
     }
     let journal = attempt.journal().await?;
     // A worker may have journaled steps of its own, which are of no tool.
@@ -218,7 +233,7 @@ async fn next(
         step.tool_id.is_some() && matches!(step.kind, StepKind::Tool | StepKind::Agent | StepKind::Wait)
     };
     let Some(last) = journal.iter().rev().find(is_call) else {
-        return Ok((call, false));
+        return Ok((call, Begun::Not));
     };
     match (last.status, tool.row.side_effect) {
         (StepStatus::Completed, _) => {
@@ -228,19 +243,68 @@ async fn next(
         (StepStatus::Started, _) if tool.config.is_wait() => {
             call.number = last.number;
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
-            Ok((call, true))
+            Ok((call, Begun::Written))
         }
         (StepStatus::Started, SideEffect::Once) if tool.child_of_run().is_none() => {
             call.number = last.number;
             call.arguments = last.request.get("arguments").cloned().unwrap_or_default();
-            reviewed(attempt, tool, call, last, pending).await.map(|call| (call, false))
+            reviewed(attempt, tool, call, last, pending).await.map(|call| (call, Begun::Again))
         }
         (StepStatus::Started, _) => {
             call.number = last.number;
-            Ok((call, true))
+            Ok((call, Begun::Written))
         }
-        (StepStatus::Failed | StepStatus::Skipped, _) => Ok((call, false)),
+        (StepStatus::Failed | StepStatus::Skipped, _) => Ok((call, Begun::Not)),
     }
+}
+
+/// The call as a person approved it; else they are asked, or it is not made. One approval is good for every attempt.
+async fn approved(
+    attempt: &dyn Attempt,
+    tool: &Tool,
+    call: Call,
+    approval: CallApproval,
+    pending: &mut Progress,
+) -> Flow<Call> {
+    let decisions = attempt.decisions().await?;
+    let of_call = |asked: &approval::Model| {
+        let is_good = asked.status == ApprovalStatus::Approved || asked.step_number == call.number;
+        asked.kind == ApprovalKind::Tool && is_good
+    };
+    let (reason, code, message) = match decision::answer(&decisions, of_call)? {
+        None => {
+            let question = Question {
+                on_expire: approval.on_expire,
+                expires_in: Duration::from_secs(approval.expires_in_seconds.into()),
+                ..call::question(
+                    &tool.row.name,
+                    tool.row.id,
+                    call.call_id.as_deref(),
+                    call.number,
+                    &call.arguments,
+                )
+            };
+            return Err(End::Asked { reason: RunReason::Approval, questions: vec![question] });
+        }
+        Some(Answer::Approved(decision)) => {
+            let (arguments, note) = decision.edit(call.arguments.clone());
+            check(attempt, tool, &arguments).await?;
+            return Ok(Call { arguments, note, ..call });
+        }
+        Some(Answer::Rejected(decision)) => {
+            (RunReason::ApprovalRejected, "approval_rejected", decision.reason("The call was not approved"))
+        }
+        Some(Answer::Expired) => {
+            let message = "Nobody approved the call in time.".to_owned();
+            (RunReason::ApprovalExpired, "approval_expired", message)
+        }
+    };
+    let response = Some(call::error(code, &message));
+    close(
+        pending,
+        Step { status: StepStatus::Failed, response, latency: Duration::ZERO, ..call::intent(tool, &call) },
+    );
+    Err(End::failed(reason, code, message))
 }
 
 /// The one call of a run: every attempt at it has the same key.

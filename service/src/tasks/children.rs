@@ -13,7 +13,7 @@ use super::targets::{self, Target, Wanted};
 use super::task_runs::{check_input, new_run};
 use crate::core::Core;
 use crate::ctx::{Automation, Ctx};
-use crate::engine::policy::{RetryPolicy, RunPolicy, Timeouts};
+use crate::engine::policy::{CallApproval, RetryPolicy, RunPolicy, Timeouts};
 use crate::engine::transitions::order_key;
 use crate::error::{Error, Result};
 
@@ -35,6 +35,8 @@ pub struct Child {
     /// Instead of what its definition says.
     pub retry: Option<RetryPolicy>,
     pub timeouts: Option<Timeouts>,
+    /// Of a call.
+    pub approval: Option<CallApproval>,
     /// Its failure is no reason to retry it with its parent.
     pub is_tolerated: bool,
     /// What it may cost with its own children.
@@ -49,6 +51,7 @@ impl Child {
             input,
             retry: None,
             timeouts: None,
+            approval: None,
             is_tolerated: false,
             max_cost: None,
         }
@@ -60,7 +63,7 @@ impl Child {
 /// # Errors
 /// What `POST /v1/task-runs` answers, and 409 `too_deep`.
 pub async fn prepare(core: &Core, parent: &Model, child: Child) -> Result<Model> {
-    let Child { key, wanted, input, retry, timeouts, is_tolerated, max_cost } = child;
+    let Child { key, wanted, input, retry, timeouts, approval, is_tolerated, max_cost } = child;
     let own = RunPolicy::of(parent);
     if parent.depth >= own.max_depth.unwrap_or(DEPTH) {
         let message = format!("Runs start runs {} levels deep here, and no deeper.", parent.depth);
@@ -75,6 +78,7 @@ pub async fn prepare(core: &Core, parent: &Model, child: Child) -> Result<Model>
         timeouts: within(allowed(&target, timeouts), parent, run.created_at),
         max_cost: [max_cost, own.max_cost, target.policy.max_cost].into_iter().flatten().min(),
         max_depth: depth(&target, &own, parent.depth + 1),
+        approval: approval.or(target.policy.approval),
         is_tolerated,
         ..target.policy.clone()
     };

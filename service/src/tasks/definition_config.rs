@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::graph::{Graph, GraphStep};
-use crate::engine::policy::{OnWorkerLost, RetryPolicy, RunPolicy, Timeouts};
+use crate::engine::policy::{CallApproval, OnWorkerLost, RetryPolicy, RunPolicy, Timeouts};
 use crate::error::Result;
 use crate::schema::Schema;
 use crate::tasks::run_keys::{Concurrency, Dedupe};
@@ -41,6 +41,10 @@ pub struct DefinitionConfig {
     /// Without one the input is the arguments.
     #[schema(value_type = Option<Object>)]
     pub arguments: Option<Value>,
+    /// Of a tool: a person approves each call before it is made, and may edit its arguments.
+    #[validate(nested)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<CallApproval>,
     /// A graph: the definition then names neither an agent nor a tool, and a run of it is the parent of a run
     /// for each step. Steps start as soon as what they need has ended.
     #[validate(length(max = 50), nested)]
@@ -89,6 +93,7 @@ impl DefinitionConfig {
             on_worker_lost: self.on_worker_lost,
             output_schema: self.output_schema.clone(),
             arguments: self.arguments.clone(),
+            approval: self.approval,
             ..RunPolicy::default()
         }
     }

@@ -356,6 +356,11 @@ fn check(kind: TaskType, agent: Option<Uuid>, tool: Option<Uuid>, config: &Defin
     let is_graph = !config.steps.is_empty();
     let exclusive = |pointer, message| Err(Error::invalid(pointer, "exclusive", message));
     match (agent, tool) {
+        (Some(_), _) | (None, None) if config.approval.is_some() => {
+            let message =
+                "Only a tool's call is approved; an agent's tools and a graph's steps say it themselves.";
+            return exclusive("/config/approval", message);
+        }
         (None, None) if is_graph && kind == TaskType::Chat => {
             return Err(Error::invalid("/agentId", "required", "A CHAT task needs an agent."));
         }

@@ -52,6 +52,73 @@ fn results(server: &ModelServer) -> [String; 2] {
 }
 
 on_both! {
+    async fn a_tool_is_called_once_a_person_approved_it(app: App) {
+        let owner = &app.acme.owner;
+        let tool = app.acme.builtin("echo", "builtin/echo").await;
+        let asked = async |path: &str| {
+            eventually("it asks", async || owner.get(path).await.expect(200)["status"] == "WAITING").await;
+            let run = path.rsplit('/').next().unwrap();
+            let open = owner.get(&format!("/v1/approvals?status=PENDING&runId={run}")).await.expect(200);
+            assert_eq!(open["data"].as_array().unwrap().len(), 1, "{open}");
+            open["data"][0].clone()
+        };
+        let config = json!({ "approval": { "expiresInSeconds": 600 } });
+        let definition = app.acme.definition("asked", json!({ "toolId": tool, "config": config })).await;
+        let create = async || app.acme.create(json!({ "definitionId": definition, "input": { "n": 1 } })).await;
+
+        let path = create().await;
+        let question = asked(&path).await;
+        assert_eq!((&question["kind"], &question["proposal"]["arguments"]), (&json!("TOOL"), &json!({ "n": 1 })));
+        assert_eq!(app.rival.owner.post(&decide(&question), json!({ "decision": "APPROVE" })).await.status, 404);
+        let edited = json!({ "decision": "APPROVE", "arguments": { "n": 2 } });
+        owner.post(&decide(&question), edited).await.expect(200);
+        assert_eq!(completed(owner, &path).await["output"], json!({ "n": 2 }));
+
+        let path = create().await;
+        let no = json!({ "decision": "REJECT", "comment": "too much" });
+        owner.post(&decide(&asked(&path).await), no).await.expect(200);
+        eventually("it fails", async || owner.get(&path).await.expect(200)["status"] == "FAILED").await;
+        let run = owner.get(&path).await.expect(200);
+        assert_eq!((&run["reason"], &run["error"]["code"]), (&json!("APPROVAL_REJECTED"), &json!("approval_rejected")));
+        assert!(run["error"]["message"].as_str().unwrap().contains("too much"), "{run}");
+        owner.post(&format!("{path}/retry"), json!({})).await.expect(200);
+        owner.post(&decide(&asked(&path).await), json!({ "decision": "APPROVE" })).await.expect(200);
+        assert_eq!(completed(owner, &path).await["output"], json!({ "n": 1 }), "a retry asks again");
+
+        let at_once = json!({ "approval": { "expiresInSeconds": 1, "onExpire": "APPROVE" } });
+        let lax = app.acme.definition("lax", json!({ "toolId": tool, "config": at_once })).await;
+        let path = app.acme.create(json!({ "definitionId": lax, "input": { "n": 3 } })).await;
+        assert_eq!(completed(owner, &path).await["output"], json!({ "n": 3 }), "nobody decided");
+
+        let steps = json!([
+            { "id": "first", "tool": "echo", "input": { "text": "a" } },
+            { "id": "second", "tool": "echo", "needs": ["first"], "input": { "text": "{{ steps.first.output.text }}b" }, "approval": {} },
+        ]);
+        let graph = app.acme.definition("graph", json!({ "config": { "steps": steps } })).await;
+        let path = app.acme.create(json!({ "definitionId": graph, "input": null })).await;
+        eventually("a step asks", async || {
+            owner.get("/v1/approvals?status=PENDING").await.expect(200)["data"].as_array().unwrap().len() == 1
+        })
+        .await;
+        let open = owner.get("/v1/approvals?status=PENDING").await.expect(200)["data"][0].clone();
+        assert_eq!(open["proposal"]["arguments"], json!({ "text": "ab" }));
+        assert_eq!(owner.get(&path).await.expect(200)["reason"], "CHILDREN");
+        owner.post(&decide(&open), json!({ "decision": "APPROVE" })).await.expect(200);
+        assert_eq!(completed(owner, &path).await["output"], json!({ "second": { "text": "ab" } }));
+
+        let agent = app.acme.agent("agent", json!({})).await;
+        for (pointer, body) in [
+            ("/config/approval", json!({ "name": "x", "type": "AUTOMATION", "agentId": agent, "config": config })),
+            ("/config/steps/0/approval", json!({ "name": "x", "type": "AUTOMATION",
+                "config": { "steps": [{ "id": "a", "agent": agent, "approval": {} }] } })),
+            ("/config/approval/expiresInSeconds", json!({ "name": "x", "type": "AUTOMATION", "toolId": tool,
+                "config": { "approval": { "expiresInSeconds": 0 } } })),
+        ] {
+            let refused = owner.post("/v1/task-definitions", body).await;
+            assert_eq!((refused.status, &refused.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{}", refused.text);
+        }
+    }
+
     async fn an_approved_call_is_made_with_the_arguments_that_were_approved(app: App) {
         let server = server();
         let (path, asked) = asking(&app, &server).await;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use entity::agents::tool::SideEffect;
-use entity::tasks::approval::{self, ApprovalKind, OnExpire};
+use entity::tasks::approval::{self, ApprovalKind};
 use serde_json::{Value, json};
 
 use super::history::{Entry, State};
@@ -15,7 +15,7 @@ use super::repetition::{INVALID_ARGUMENTS, UNKNOWN_TOOL};
 use super::session::Session;
 use crate::agents::ToolPolicy;
 use crate::engine::{Question, Step};
-use crate::runtime::call::{self, DECIDE_WITHIN};
+use crate::runtime::call;
 use crate::runtime::decision::{self, Answer, Decision};
 use crate::runtime::end::Flow;
 use crate::runtime::waiting::{self, Settled};
@@ -219,18 +219,7 @@ fn resume(session: &Session<'_>, entry: &Entry, step: &Step) -> Flow<Verdict> {
 
 /// What a person is asked about a call.
 pub(super) fn question(bound: &Bound, call_id: &str, step: i32, arguments: &Value) -> Question {
-    Question {
-        kind: ApprovalKind::Tool,
-        step,
-        proposal: json!({
-            "tool": bound.spec.name,
-            "toolId": bound.tool.row.id,
-            "callId": call_id,
-            "arguments": arguments,
-        }),
-        on_expire: OnExpire::Reject,
-        expires_in: DECIDE_WITHIN,
-    }
+    call::question(&bound.spec.name, bound.tool.row.id, Some(call_id), step, arguments)
 }
 
 fn find<'a>(session: &'a Session<'_>, name: &str) -> Option<(usize, &'a Bound)> {

@@ -125,6 +125,7 @@ async fn prepare(
         let child = Child {
             retry: step.retry.clone(),
             timeouts: step.timeouts,
+            approval: step.approval,
             is_tolerated: step.on_error == OnStepError::Continue,
             max_cost: share,
             ..Child::new(start.key.clone(), wanted, start.input.clone())

@@ -104,6 +104,10 @@ impl<'a> Check<'a> {
                 let place = pointer_to(&self.at, index);
                 self.error(&place, "target", "A step names exactly one of tool, agent and definition.");
             }
+            if step.approval.is_some() && step.tool.is_none() {
+                let place = self.place(index, "approval");
+                self.error(&place, "exclusive", "Only the call of a tool is approved.");
+            }
         }
         ids
     }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::engine::policy::{RetryPolicy, Timeouts};
+use crate::engine::policy::{CallApproval, RetryPolicy, Timeouts};
 use crate::templates::Template;
 
 /// Steps of one graph.
@@ -63,6 +63,10 @@ pub struct GraphStep {
     pub input: Option<Value>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_error: OnStepError,
+    /// Of a tool: a person approves the call before it is made, and may edit its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[validate(nested)]
+    pub approval: Option<CallApproval>,
     /// Replaces that of a definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[validate(nested)]
