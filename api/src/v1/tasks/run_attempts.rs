@@ -127,8 +127,9 @@ async fn release_attempt(
 
 /// Suspend an attempt
 ///
-/// The run waits, for a time or for a person's decision, and gives up its slot and its lease. It comes back
-/// through the queue, to whichever worker takes it then, with its journal and what was decided. Over a lease
+/// The run waits, for a time, a person's decision or answer, or an event, and gives up its slot and its lease. It
+/// comes back through the queue, to whichever worker takes it then, with its journal and what came. With `claimNext`
+/// the worker's next run is in the answer. Over a lease
 /// that is gone it is 409 `lease_lost`, and nothing is written. Managers and above may.
 #[utoipa::path(
     tag = "Workers",

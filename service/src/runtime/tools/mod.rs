@@ -25,7 +25,7 @@ use serde_json::Value;
 pub use self::agent::AgentCallConfig;
 pub use self::api::ApiConfig;
 pub use self::canonical::canonical_json;
-pub use self::function::{FunctionConfig, builtin};
+pub use self::function::{FunctionConfig, Waits, builtin};
 pub use self::name::check_tool_name;
 pub use self::secret::{BoundSecret, NoSecrets, SecretSource, place};
 use crate::clock::Clock;

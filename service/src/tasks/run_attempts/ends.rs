@@ -105,6 +105,9 @@ pub struct ReleaseAttempt {
     #[validate(length(min = 1, max = 128))]
     #[schema(min_length = 1, max_length = 128)]
     pub lease_token: String,
+    /// Claims the worker's next run in the same call; it may be this one again.
+    #[serde(default)]
+    pub claim_next: bool,
 }
 
 /// The run after its attempt, and the worker's next one.
@@ -202,18 +205,19 @@ pub async fn release(ctx: &Ctx, id: Uuid, attempt: i32, body: ReleaseAttempt) ->
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
     }
-    let mut held = Held::load(ctx, id, attempt, &body.lease_token, "release").await?;
+    let ReleaseAttempt { lease_token, claim_next } = body;
+    let mut held = Held::load(ctx, id, attempt, &lease_token, "release").await?;
     if !held.is_live(ctx.core.clock.now()) {
         let is_end = |end: &run_event::Model| end.kind == "run.released" || end.kind == "run.cancelled";
         let same = ended(ctx, &held.token).await?.is_some_and(|end| is_end(&end));
-        return if same { answer(ctx, held, false).await } else { Err(lost(held.call)) };
+        return if same { answer(ctx, held, claim_next).await } else { Err(lost(held.call)) };
     }
     loop {
         let outcome = Outcome::Released { progress: not_made(ctx, &held.run, "released").await? };
         let report = report(ctx, &held.run, outcome);
         if let Some(written) = held.commit(ctx, report).await? {
             engine::ended(Some(written.status));
-            return answer(ctx, held, false).await;
+            return answer(ctx, held, claim_next).await;
         }
     }
 }

@@ -1,14 +1,14 @@
-//! An attempt that waits: for a time, or for a person. The run gives up its slot and its lease, and comes back
+//! An attempt that waits: for a time, a person or an event. The run gives up its slot and its lease, and comes back
 //! through the queue, to whichever worker takes it then.
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::tasks::approval::{ApprovalKind, OnExpire};
 use entity::tasks::run_event;
 use entity::tasks::task_run::{self, RunReason};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
@@ -18,6 +18,7 @@ use super::{Held, Report, lost};
 use crate::ctx::Ctx;
 use crate::engine::{self, Outcome, Question, Wait};
 use crate::error::{Error, Result};
+use crate::runtime::tools::Waits;
 
 /// Of a proposal, as JSON.
 const LARGEST: usize = 64 << 10;
@@ -34,6 +35,9 @@ pub struct SuspendAttempt {
     pub lease_token: String,
     #[validate(nested)]
     pub wait: AttemptWait,
+    /// Claims the worker's next run in the same call.
+    #[serde(default)]
+    pub claim_next: bool,
 }
 
 /// What the run waits for.
@@ -53,7 +57,21 @@ pub struct AttemptWait {
     /// Of an APPROVAL: what its expiry means; REJECT when absent.
     #[serde(default)]
     pub on_expire: Option<OnExpire>,
-    /// Of an APPROVAL: how long a person has to decide; a day when absent.
+    /// Of a USER_INPUT: what a person is asked.
+    #[serde(default)]
+    #[validate(length(min = 1, max = 4_000))]
+    #[schema(min_length = 1, max_length = 4_000)]
+    pub question: Option<String>,
+    /// Of a USER_INPUT: the JSON Schema that the answer has to fit.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub schema: Option<Map<String, Value>>,
+    /// Of an EXTERNAL_EVENT: the `correlationKey` of the event, or of the delivery to a hook.
+    #[serde(default)]
+    #[validate(length(min = 1, max = 200))]
+    #[schema(min_length = 1, max_length = 200)]
+    pub key: Option<String>,
+    /// How long a person or an event has; a day when absent.
     #[serde(default)]
     #[validate(range(min = 1, max = 2_592_000))]
     #[schema(minimum = 1, maximum = 2_592_000)]
@@ -66,6 +84,11 @@ pub enum AttemptWaitKind {
     Timer,
     /// Whoever of the tenant may decide, decides; the decision comes with the next claim, as `approvals`.
     Approval,
+    /// Somebody answers by `POST /v1/task-runs/{id}/input`; the answer, or that none came, comes with the next claim,
+    /// as `waits`.
+    UserInput,
+    /// An event or a hook brings it; what came, or that nothing did, comes with the next claim, as `waits`.
+    ExternalEvent,
 }
 
 /// # Errors
@@ -74,38 +97,56 @@ pub async fn suspend(ctx: &Ctx, id: Uuid, attempt: i32, body: SuspendAttempt) ->
     if let Some(answer) = ctx.replay().await? {
         return Ok(answer);
     }
-    let SuspendAttempt { lease_token, wait } = body;
-    check(&wait)?;
+    let SuspendAttempt { lease_token, wait, claim_next } = body;
+    check(&wait, ctx.core.clock.now())?;
     let mut held = Held::load(ctx, id, attempt, &lease_token, "suspend").await?;
     if !held.is_live(ctx.core.clock.now()) {
         let is_end = |end: &run_event::Model| end.kind == "run.waiting" || end.kind == "run.cancelled";
         let same = ended(ctx, &held.token).await?.is_some_and(|end| is_end(&end));
-        return if same { answer(ctx, held, false).await } else { Err(lost(held.call)) };
+        return if same { answer(ctx, held, claim_next).await } else { Err(lost(held.call)) };
     }
     loop {
         let report = waiting(ctx, &held.run, &wait).await?;
         if let Some(written) = held.commit(ctx, report).await? {
             engine::ended(Some(written.status));
-            return answer(ctx, held, false).await;
+            return answer(ctx, held, claim_next).await;
         }
     }
 }
 
-fn check(wait: &AttemptWait) -> Result<()> {
-    let required = |field: &str| {
-        let message = "The kind of wait needs it.";
-        Err(Error::invalid(format!("/wait/{field}"), "required", message))
+fn check(wait: &AttemptWait, now: DateTime<Utc>) -> Result<()> {
+    let has = match wait.kind {
+        AttemptWaitKind::Timer => ("seconds", wait.seconds.is_some()),
+        AttemptWaitKind::Approval => ("proposal", wait.proposal.is_some()),
+        AttemptWaitKind::UserInput => ("question", wait.question.is_some()),
+        AttemptWaitKind::ExternalEvent => ("key", wait.key.is_some()),
     };
-    match (wait.kind, wait.seconds, &wait.proposal) {
-        (AttemptWaitKind::Timer, None, _) => required("seconds"),
-        (AttemptWaitKind::Approval, _, None) => required("proposal"),
-        (AttemptWaitKind::Approval, _, Some(proposal)) => {
-            let size = Value::Object(proposal.clone()).to_string().len();
-            let message = format!("proposal has at most {LARGEST} bytes.");
-            if size > LARGEST { Err(Error::invalid("/wait/proposal", "length", message)) } else { Ok(()) }
-        }
-        (AttemptWaitKind::Timer, Some(_), _) => Ok(()),
+    if let (field, false) = has {
+        return Err(Error::invalid(format!("/wait/{field}"), "required", "The kind of wait needs it."));
     }
+    let size = wait.proposal.clone().map_or(0, |proposal| Value::Object(proposal).to_string().len());
+    if size > LARGEST {
+        let message = format!("proposal has at most {LARGEST} bytes.");
+        return Err(Error::invalid("/wait/proposal", "length", message));
+    }
+    asked_for(wait, 0, now).map(drop)
+}
+
+/// The wait for an answer or an event, as the built-ins make it.
+fn asked_for(wait: &AttemptWait, step: i32, now: DateTime<Utc>) -> Result<Option<Wait>> {
+    let (waits, field, mut arguments) = match wait.kind {
+        AttemptWaitKind::Timer | AttemptWaitKind::Approval => return Ok(None),
+        AttemptWaitKind::UserInput => (Waits::Question, "schema", json!({ "question": wait.question })),
+        AttemptWaitKind::ExternalEvent => (Waits::Event, "key", json!({ "key": wait.key })),
+    };
+    if let Some(schema) = &wait.schema {
+        arguments["schema"] = Value::Object(schema.clone());
+    }
+    arguments["expiresInSeconds"] = json!(wait.expires_in_seconds);
+    waits
+        .wait(step, &arguments, now)
+        .map(Some)
+        .map_err(|failure| Error::invalid(format!("/wait/{field}"), "invalid", failure.message))
 }
 
 async fn waiting(ctx: &Ctx, run: &task_run::Model, wait: &AttemptWait) -> Result<Report> {
@@ -115,6 +156,10 @@ async fn waiting(ctx: &Ctx, run: &task_run::Model, wait: &AttemptWait) -> Result
         AttemptWaitKind::Timer => {
             let until = ctx.core.clock.now() + TimeDelta::seconds(i64::from(wait.seconds.unwrap_or(1)));
             Outcome::Waits { waits: vec![Wait::timer(step, until)], progress }
+        }
+        AttemptWaitKind::UserInput | AttemptWaitKind::ExternalEvent => {
+            let waits = asked_for(wait, step, ctx.core.clock.now())?.into_iter().collect();
+            Outcome::Waits { waits, progress }
         }
         AttemptWaitKind::Approval => {
             let question = Question {

@@ -28,6 +28,7 @@ use crate::runtime::{tool, tool_run};
 use crate::tasks::approvals::ApprovalView;
 use crate::tasks::run_attempts;
 use crate::tasks::run_steps::RunStepView;
+use crate::tasks::run_waits::RunWaitView;
 use crate::tasks::task_runs::TaskRunView;
 
 /// Other nodes' runs are seen by looking.
@@ -88,6 +89,8 @@ pub struct ClaimedRun {
     pub journal: Vec<RunStepView>,
     /// What people decided that earlier attempts asked.
     pub approvals: Vec<ApprovalView>,
+    /// What earlier attempts waited for, and what came of it.
+    pub waits: Vec<RunWaitView>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -197,9 +200,9 @@ async fn prepare(ctx: &Ctx, worker: Uuid, run: task_run::Model) -> Result<Option
         0 => Vec::new(),
         _ => attempt.journal().await?,
     };
-    let approvals = match run.attempt {
-        ..=1 => Vec::new(),
-        _ => attempt.decisions().await?,
+    let (approvals, waits) = match run.attempt {
+        ..=1 => (Vec::new(), Vec::new()),
+        _ => (attempt.decisions().await?, attempt.waits().await?),
     };
     let (tool, agent) = match task(ctx, &run, &attempt).await {
         Ok(task) => task,
@@ -218,6 +221,7 @@ async fn prepare(ctx: &Ctx, worker: Uuid, run: task_run::Model) -> Result<Option
         agent,
         journal: journal.into_iter().map(RunStepView::from).collect(),
         approvals: approvals.into_iter().map(ApprovalView::from).collect(),
+        waits: waits.into_iter().map(RunWaitView::from).collect(),
         run: run.into(),
     }))
 }

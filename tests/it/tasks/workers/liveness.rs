@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{create, key, kinds, run_of};
 use crate::support::eventually;
-use crate::support::workers::Worker;
+use crate::support::workers::{Lease, Worker};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -118,7 +118,13 @@ on_both! {
         let worker = Worker::register(&client, "w", &["function:wait"], 1).await;
         let run = create(&client, &definition, json!({})).await;
         let lease = worker.take().await;
-        for (pointer, wait) in [("/wait/seconds", json!({ "kind": "TIMER" })), ("/wait/proposal", json!({ "kind": "APPROVAL" }))] {
+        for (pointer, wait) in [
+            ("/wait/seconds", json!({ "kind": "TIMER" })),
+            ("/wait/proposal", json!({ "kind": "APPROVAL" })),
+            ("/wait/question", json!({ "kind": "USER_INPUT", "schema": {} })),
+            ("/wait/schema", json!({ "kind": "USER_INPUT", "question": "?", "schema": { "type": "nothing" } })),
+            ("/wait/key", json!({ "kind": "EXTERNAL_EVENT" })),
+        ] {
             let refused = worker.call(&lease, "suspend", json!({ "wait": wait })).await;
             assert_eq!(refused.body["errors"][0]["pointer"], pointer);
             refused.problem(422);
@@ -144,6 +150,48 @@ on_both! {
         client.post(&path, json!({ "decision": "APPROVE" })).await.expect(200);
         let lease = worker.take().await;
         assert_eq!((&lease.run, &lease.item["approvals"][0]["status"]), (&run, &json!("APPROVED")));
+        assert_eq!(worker.complete(&lease, json!(2)).await["status"], "COMPLETED");
+    }
+
+    async fn an_attempt_may_ask_and_wait_for_events(app: App) {
+        let client = key(&app).await;
+        let definition = app.acme.remote("ask", json!({}), json!({})).await;
+        let worker = Worker::register(&client, "w", &["function:ask"], 1).await;
+        let run = create(&client, &definition, json!({})).await;
+        let other = create(&client, &definition, json!({})).await;
+        let schema = json!({ "type": "object", "required": ["ship"] });
+        let ask = json!({ "wait": { "kind": "USER_INPUT", "question": "Ship it?", "schema": schema }, "claimNext": true });
+        let lease = worker.take().await;
+        let waiting = worker.call(&lease, "suspend", ask).await.expect(200);
+        assert_eq!((&waiting["run"]["status"], &waiting["run"]["reason"]), (&json!("WAITING"), &json!("USER_INPUT")));
+        let next = Lease::of(&waiting["next"]);
+        assert_eq!(next.run, other, "it holds no slot");
+        let back = worker.call(&next, "release", json!({ "claimNext": true })).await.expect(200);
+        let next = Lease::of(&back["next"]);
+        assert_eq!(next.run, other);
+        worker.complete(&next, json!(1)).await;
+
+        let input = format!("/v1/task-runs/{run}/input");
+        client.post(&input, json!({ "answer": {} })).await.problem(422);
+        client.post(&input, json!({ "answer": { "ship": true } })).await.expect(200);
+        let lease = worker.take().await;
+        let told = &lease.item["waits"][0];
+        assert_eq!((&told["status"], &told["answer"]), (&json!("SATISFIED"), &json!({ "answer": { "ship": true } })));
+
+        let event = json!({ "wait": { "kind": "EXTERNAL_EVENT", "key": "parcel-1", "expiresInSeconds": 60 } });
+        worker.call(&lease, "suspend", event.clone()).await.expect(200);
+        let came = json!({ "type": "parcel.came", "data": { "at": "door" }, "correlationKey": "parcel-1" });
+        app.rival.owner.post("/v1/events", came.clone()).await.expect(201);
+        assert!(worker.claim(1).await.is_empty(), "another tenant's event satisfies nothing here");
+        assert_eq!(app.acme.owner.post("/v1/events", came).await.expect(201)["resumed"], 1);
+        let lease = worker.take().await;
+        let told = &lease.item["waits"][1];
+        assert_eq!((&told["status"], &told["answer"]["data"]), (&json!("SATISFIED"), &json!({ "at": "door" })));
+
+        worker.call(&lease, "suspend", event).await.expect(200);
+        app.core.clock.advance(seconds(61));
+        let lease = worker.take().await;
+        assert_eq!((&lease.item["waits"][2]["status"], &lease.item["waits"][2]["answer"]), (&json!("EXPIRED"), &json!(null)));
         assert_eq!(worker.complete(&lease, json!(2)).await["status"], "COMPLETED");
     }
 }

@@ -6,6 +6,8 @@ pub mod builtin;
 mod tests;
 mod waits;
 
+pub use waits::Waits;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;

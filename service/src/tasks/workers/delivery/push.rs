@@ -251,7 +251,7 @@ fn was_not_sent(error: &EgressError) -> bool {
 async fn release(ctx: &Ctx, item: ClaimedRun) {
     let ctx = Ctx { operation: "release_attempt", ..ctx.clone() };
     for pause in 0..RELEASES {
-        let body = ReleaseAttempt { lease_token: item.lease_token.clone() };
+        let body = ReleaseAttempt { lease_token: item.lease_token.clone(), claim_next: false };
         match run_attempts::release(&ctx, item.run.id, item.attempt, body).await {
             Err(Error::Unavailable { .. }) => tokio::time::sleep(LOOK * (1 << pause)).await,
             // The worker may have ended it, whatever it answered.
