@@ -130,7 +130,11 @@ pub const CODES: &[CodeRow] = &[
     row("too_many_domains", 409, "The tenant claims as many domains as it may."),
     row("last_owner", 409, "A tenant keeps an active owner."),
     row("membership_suspended", 409, "The tenant has suspended the membership."),
-    row("dedupe_key_taken", 409, "A run that the caller cannot see has this dedupe key."),
+    row(
+        "dedupe_key_taken",
+        409,
+        "A run that does not answer for this one, or that the caller cannot see, has the dedupe key.",
+    ),
     row("too_many_bulk_actions", 409, "As many bulk actions of the tenant run as may."),
     row("concurrency_limit", 409, "As many runs with the same concurrency key are live as may be."),
     row("key_not_live", 409, "The API key was revoked or has expired."),

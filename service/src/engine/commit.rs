@@ -325,27 +325,24 @@ impl Worker {
 #[expect(clippy::disallowed_methods, reason = "the engine serves every tenant")]
 pub(super) async fn why_not(db: &SystemDb, new: &NewRun) -> Result<Created> {
     let mine = task_run::Entity::find().filter(task_run::Column::TenantId.eq(new.run.tenant_id));
-    if let Some(run) = mine.clone().filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await? {
+    if let Some(run) = mine.filter(task_run::Column::Id.eq(new.run.id)).one(db.connection()).await? {
         return Ok(Created::New(Box::new(run)));
     }
-    if let Some(key) = &new.run.dedupe_key {
-        let live = [task_run::RunStatus::Pending, task_run::RunStatus::Running, task_run::RunStatus::Waiting];
-        let within = match new.run.workspace_id {
-            Some(id) => task_run::Column::WorkspaceId.eq(id),
-            None => task_run::Column::WorkspaceId.is_null(),
-        };
-        let same = mine.filter(task_run::Column::DedupeKey.eq(key)).filter(within);
-        let same = same.filter(task_run::Column::Status.is_in(live));
-        if let Some(run) = same.one(db.connection()).await? {
-            return Ok(Created::Duplicate(Box::new(run)));
-        }
+    if let Some((sql, values)) = transitions::live_duplicate(&new.run)
+        && let Some(row) = db.query(&sql, values).await?.first()
+    {
+        return Ok(Created::Duplicate(Box::new(task_run::Model::from_query_result(row, "")?)));
     }
     let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
     if db.query(sql, vec![new.run.tenant_id.into()]).await?.is_empty() {
         return Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be created."));
     }
-    // The run with this dedupe key ended meanwhile: another try creates one.
-    Err(Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) })
+    Err(busy())
+}
+
+/// The run with this dedupe key ended meanwhile: another try creates one.
+pub fn busy() -> Error {
+    Error::Unavailable { code: "engine_busy", retry_after: Duration::from_millis(100) }
 }
 
 /// Reads the ended runs of a commit together, for those who wait for them. Who is not told looks again soon.

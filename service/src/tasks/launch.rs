@@ -6,15 +6,14 @@
 //! let mut launch = Launch::default();
 //! let run = launch.add(&ctx, Wanted::Definition(id), input).await?;   // outside of the transaction
 //! let tx = core.db.system(Reason::Engine).begin().await?;
-//! let created = launch.create(&tx).await?;                           // without `run`: it was not made
+//! let launched = launch.create(&tx).await?;                          // `launched.of(run)` says what came of it
 //! tx.commit().await?;
-//! launch.committed(core, &created);
+//! launch.committed(core, launched);
 //! ```
 
 use std::collections::HashMap;
 
-use entity::tasks::task_run::Model;
-use sea_orm::DbErr;
+use entity::tasks::task_run::{Model, RunStatus};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,9 +22,9 @@ use super::task_runs::{check_input, new_run};
 use crate::core::Core;
 use crate::ctx::Ctx;
 use crate::db::SystemTx;
-use crate::engine::Place;
-use crate::engine::transitions::{self, NewRun};
-use crate::error::Result;
+use crate::engine::transitions::{self, Admitted, NewRun};
+use crate::engine::{Place, busy, refused};
+use crate::error::{Error, Result};
 
 /// Admitted runs, each with its place within the tenant's limits; the places of those that are not created
 /// are given back.
@@ -63,28 +62,114 @@ impl Launch {
         self.runs.is_empty()
     }
 
-    /// Inserts the runs. One that is not in the answer was not made: its tenant is not active, a live run has its
-    /// dedupe key, or its concurrency key refuses it; one that the key ends at once is CANCELLED.
-    pub async fn create(&self, tx: &SystemTx) -> Result<HashMap<Uuid, Model>, DbErr> {
+    /// Inserts the runs, as their keys and their tenants allow.
+    pub async fn create(&self, tx: &SystemTx) -> Result<Launched> {
         let (decided, others): (Vec<_>, Vec<_>) =
             self.runs.iter().cloned().partition(|new| transitions::decide(&new.run));
-        let mut created = transitions::admit_all(tx, decided).await?;
-        if !others.is_empty() {
-            created.extend(transitions::create(tx, &others).await?);
+        let mut launched = Launched::default();
+        for (id, admitted) in transitions::admit_all(tx, decided).await? {
+            launched.note(id, admitted);
         }
-        Ok(created)
+        if !others.is_empty() {
+            launched.created.extend(transitions::create(tx, &others).await?);
+        }
+        for NewRun { run, .. } in &self.runs {
+            if !launched.created.contains_key(&run.id) && !launched.missing.contains_key(&run.id) {
+                launched.missing.insert(run.id, why_missing(tx, run).await?);
+            }
+        }
+        Ok(launched)
     }
 
     /// After the commit: the places of what was created are kept, and the engine looks for it.
-    pub fn committed(self, core: &Core, created: &HashMap<Uuid, Model>) {
+    pub fn committed(self, core: &Core, launched: Launched) {
+        let Launched { created, cancelled, .. } = launched;
         for (run, place) in self.places {
             if let Some(run) = created.get(&run) {
                 place.keep(run.status);
             }
+        }
+        for run in cancelled {
+            if run.status == RunStatus::Running {
+                core.engine.cancel_here(run.id);
+            }
+            core.engine.announce(run.id, run.status);
         }
         created.values().for_each(|run| core.engine.call_worker(run));
         if !created.is_empty() {
             core.engine.nudge();
         }
     }
+}
+
+/// What became of admitted runs when they were inserted.
+#[derive(Default)]
+pub struct Launched {
+    /// One that its concurrency key ends at once is CANCELLED.
+    created: HashMap<Uuid, Model>,
+    missing: HashMap<Uuid, Missing>,
+    /// In favour of new ones.
+    cancelled: Vec<Model>,
+}
+
+/// Why an admitted run was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// This one answers for its dedupe key.
+    Duplicate(Uuid),
+    /// As many runs of its concurrency key are live as may be.
+    Full { limit: u32 },
+    /// A tenant that is not active starts nothing.
+    Inactive,
+    /// What it had to give way to has ended meanwhile.
+    Passing,
+}
+
+impl Launched {
+    fn note(&mut self, id: Uuid, admitted: Admitted) {
+        match admitted {
+            Admitted::New { run, cancelled } => {
+                self.created.insert(id, *run);
+                self.cancelled.extend(cancelled);
+            }
+            Admitted::Duplicate(run) => drop(self.missing.insert(id, Missing::Duplicate(run.id))),
+            Admitted::Refused { limit } => drop(self.missing.insert(id, Missing::Full { limit })),
+            Admitted::Missing => {}
+        }
+    }
+
+    pub fn has(&self, run: Uuid) -> bool {
+        self.created.contains_key(&run)
+    }
+
+    pub fn missing(&self, run: Uuid) -> Option<Missing> {
+        self.missing.get(&run).copied()
+    }
+
+    /// The run that is there for an admitted one: itself, or the one that answers for its dedupe key.
+    ///
+    /// # Errors
+    /// Why there is none, as `POST /v1/task-runs` would say.
+    pub fn of(&self, run: Uuid) -> Result<Uuid> {
+        match self.missing(run) {
+            None => Ok(run),
+            Some(Missing::Duplicate(other)) => Ok(other),
+            Some(Missing::Full { limit }) => Err(refused(limit)),
+            Some(Missing::Inactive) => {
+                Err(Error::denied("tenant_suspended", "The tenant is not active: no run can be started."))
+            }
+            Some(Missing::Passing) => Err(busy()),
+        }
+    }
+}
+
+async fn why_missing(tx: &SystemTx, run: &Model) -> Result<Missing> {
+    if let Some((sql, values)) = transitions::live_duplicate(run)
+        && let Some(row) = tx.query(&sql, values).await?.first()
+    {
+        return Ok(Missing::Duplicate(row.try_get("", "id")?));
+    }
+    let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
+    let is_active = !tx.query(sql, vec![run.tenant_id.into()]).await?.is_empty();
+    Ok(if is_active { Missing::Passing } else { Missing::Inactive })
 }

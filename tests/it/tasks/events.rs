@@ -110,6 +110,35 @@ on_both! {
         completed(owner, &of(&good)["runId"]).await;
     }
 
+    async fn an_event_says_what_keys_made_of_its_runs(app: App) {
+        let owner = &app.acme.owner;
+        let tool = app.acme.builtin("until", "builtin/wait_for_event").await;
+        let mut keyed = Vec::new();
+        for (name, config) in [
+            ("full", json!({ "concurrency": { "key": "{{ input.key }}", "limit": 1, "strategy": "REJECT" } })),
+            ("live", json!({ "dedupe": { "key": "{{ input.key }}", "until": "TERMINAL" } })),
+            ("lately", json!({ "dedupe": { "key": "{{ input.key }}", "until": "TTL", "ttlSeconds": 600 } })),
+        ] {
+            let mut trigger = orders();
+            trigger["type"] = json!("EVENT");
+            trigger["input"] = json!({ "key": "{{ event.data.order }}" });
+            keyed.push(app.acme.definition(name, json!({ "toolId": tool, "trigger": trigger, "config": config })).await);
+        }
+        let body = json!({ "type": "order.paid", "data": { "order": "4711", "total": 120 } });
+        let first = owner.post("/v1/events", body.clone()).await.expect(201);
+        let second = owner.post("/v1/events", body).await.expect(201);
+        let of = |event: &Value, id: &str| event["runs"].as_array().unwrap().iter().find(|run| run["definitionId"] == id).unwrap().clone();
+        for id in &keyed {
+            assert_eq!(of(&first, id)["status"], "STARTED", "{first}");
+        }
+        let refused = of(&second, &keyed[0]);
+        assert_eq!((&refused["status"], &refused["code"], &refused["runId"]), (&json!("REFUSED"), &json!("concurrency_limit"), &Value::Null));
+        for id in &keyed[1..] {
+            assert_eq!(of(&second, id), of(&first, id), "the live run answers for the key");
+        }
+        assert_eq!(owner.get("/v1/task-runs").await.expect(200)["data"].as_array().unwrap().len(), 3);
+    }
+
     async fn a_trigger_is_checked_when_it_is_saved(app: App) {
         let tool = app.acme.builtin("echo", "builtin/echo").await;
         for (kind, trigger, pointer) in [

@@ -98,6 +98,31 @@ on_both! {
         }
     }
 
+    async fn a_sender_is_told_what_keys_made_of_its_delivery(app: App) {
+        let owner = &app.acme.owner;
+        let tool = app.acme.builtin("until", "builtin/wait_for_event").await;
+        for (name, config, status) in [
+            ("full", json!({ "concurrency": { "key": "{{ input.key }}", "limit": 1, "strategy": "REJECT" } }), 409),
+            ("live", json!({ "dedupe": { "key": "{{ input.key }}", "until": "TERMINAL" } }), 202),
+        ] {
+            let body = json!({ "type": "WEBHOOK", "toolId": tool, "trigger": { "type": "WEBHOOK" }, "config": config });
+            let definition = app.acme.definition(name, body).await;
+            let (hook, path) = hook(&app, &definition, "GITHUB", json!({})).await;
+            let secret = hook["secret"].as_str().unwrap();
+            let body = r#"{"key":"a"}"#;
+            assert_eq!(github(&app, &path, secret, "d-1", body).await.status, 202);
+            let second = github(&app, &path, secret, "d-2", body).await;
+            assert_eq!(second.status, status, "{name}: {}", second.text);
+            let log = log(&app, &hook).await;
+            if status == 409 {
+                assert_eq!((&second.body["code"], &log[0]["verdict"], &log[0]["code"]), (&json!("concurrency_limit"), &json!("REFUSED"), &json!("concurrency_limit")));
+            } else {
+                assert_eq!((&log[0]["verdict"], &log[0]["runId"]), (&json!("ACCEPTED"), &log[1]["runId"]), "the live run answers for the key");
+            }
+        }
+        assert_eq!(owner.get("/v1/task-runs").await.expect(200)["data"].as_array().unwrap().len(), 2);
+    }
+
     async fn what_is_not_proved_starts_nothing(app: App) {
         let definition = definition(&app, json!({})).await;
         let (hook, path) = hook(&app, &definition, "GITHUB", json!({ "secret": "s3cret" })).await;

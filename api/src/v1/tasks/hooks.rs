@@ -32,7 +32,8 @@ struct Challenge {
 ///
 /// For the sender of an inbound hook. The signature over the raw body has to be right and, where the scheme has a
 /// time, at most five minutes old. The delivery is answered 202 once its run is durable; one with an id that was
-/// delivered before starts nothing and is 202 too. JSON, forms and text up to 1 MiB are taken. A token that nobody
+/// delivered before starts nothing and is 202 too, and 409 `concurrency_limit` says that the definition's key refuses
+/// the run. JSON, forms and text up to 1 MiB are taken. A token that nobody
 /// has, and a hook that takes nothing now, are the same 404. Slack's `url_verification` is answered with its
 /// challenge. Open to everybody who knows the URL; 600 a minute and hook.
 #[utoipa::path(
@@ -50,6 +51,10 @@ struct Challenge {
         (status = 200, description = "The answer to a handshake.", body = Challenge),
         (
             status = 401, description = "The signature is missing, wrong or too old.",
+            body = Problem, content_type = "application/problem+json",
+        ),
+        (
+            status = 409, description = "As many runs of the definition's concurrency key are live as may be.",
             body = Problem, content_type = "application/problem+json",
         ),
     ),

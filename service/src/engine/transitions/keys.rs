@@ -54,18 +54,34 @@ fn lock_name(tenant: Uuid, key: &str) -> String {
     format!("run-key/{tenant}/{key}")
 }
 
-/// Several of them, in one order over all callers; those that are not in the answer were not created.
-pub async fn admit_all(tx: &SystemTx, mut runs: Vec<NewRun>) -> Result<HashMap<Uuid, Model>, DbErr> {
+/// Several of them, in one order over all callers.
+pub async fn admit_all(tx: &SystemTx, mut runs: Vec<NewRun>) -> Result<Vec<(Uuid, Admitted)>, DbErr> {
     runs.sort_by_cached_key(|new| {
         (new.run.tenant_id, new.run.dedupe_key.clone(), new.run.concurrency_key.clone())
     });
-    let mut created = HashMap::with_capacity(runs.len());
+    let mut admitted = Vec::with_capacity(runs.len());
     for new in runs {
-        if let Admitted::New { run, .. } = admit(tx, new).await? {
-            created.insert(run.id, *run);
-        }
+        admitted.push((new.run.id, admit(tx, new).await?));
     }
-    Ok(created)
+    Ok(admitted)
+}
+
+/// The live run that has the dedupe key of one that was not inserted: statement and values.
+pub fn live_duplicate(run: &Model) -> Option<(String, Vec<Value>)> {
+    let mut values = vec![run.tenant_id.into(), run.dedupe_key.clone()?.into()];
+    // Each has its index.
+    let within = match run.workspace_id {
+        None => "workspace_id IS NULL",
+        Some(id) => {
+            values.push(id.into());
+            "workspace_id = $3"
+        }
+    };
+    let sql = format!(
+        "SELECT * FROM task_run WHERE tenant_id = $1 AND dedupe_key = $2 AND {within} \
+         AND status IN ('PENDING', 'RUNNING', 'WAITING')"
+    );
+    Some((sql, values))
 }
 
 /// Creates a run as its keys allow.

@@ -19,7 +19,10 @@ mod wait;
 pub use create::{Born, NewRun, create};
 pub use held::{Change, HeldWrite, Seen, Written, write};
 pub use hold::{end_release, hold, release_held};
-pub use keys::{Admitted, admit, admit_all, decide, forget_dedupe_keys, free_slots, key_limit, show_blocked};
+pub use keys::{
+    Admitted, admit, admit_all, decide, forget_dedupe_keys, free_slots, key_limit, live_duplicate,
+    show_blocked,
+};
 pub use queue::{Queue, Workspaces, taken_by};
 pub use recover::{
     BATCH, expire_leases, expire_queue, expire_waits, force_cancels, is_quarantined, raise_fences,

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::db::{Reason, SystemDb, SystemTx};
 use crate::engine::transitions;
 use crate::error::Result;
+use crate::tasks::launch::Missing;
 
 /// Runs of one transaction. On SQLite nobody else writes meanwhile.
 const PAGE: usize = 128;
@@ -62,8 +63,7 @@ enum Outcome {
 
 async fn send(core: &Core, tx: SystemTx, row: &Model, mut page: Page, now: DateTime<Utc>) -> Result<()> {
     page.keep_pending(&tx, row).await?;
-    let created = page.launch.create(&tx).await?;
-    let is_active = is_active(&tx, row).await?;
+    let made = page.launch.create(&tx).await?;
     let Page { launch, by, targets, launched, former, mut refused, mut obstacle } = page;
     let mut sent = Vec::with_capacity(targets.len());
     let mut again = Vec::new();
@@ -72,10 +72,11 @@ async fn send(core: &Core, tx: SystemTx, row: &Model, mut page: Page, now: DateT
         let outcome = match former.get(&run) {
             Some(Former::Adopted) => Outcome::Sent,
             Some(Former::Retried(run)) => retry(&tx, run, &by, now).await?,
-            None if created.contains_key(&run) => Outcome::Sent,
-            None if is_active => Outcome::Refused,
-            // A tenant that is not active starts nothing.
-            None => Outcome::Held,
+            None => match made.missing(run) {
+                None => Outcome::Sent,
+                Some(Missing::Duplicate(_) | Missing::Full { .. }) => Outcome::Refused,
+                Some(Missing::Inactive | Missing::Passing) => Outcome::Held,
+            },
         };
         match outcome {
             Outcome::Sent => {
@@ -113,7 +114,7 @@ async fn send(core: &Core, tx: SystemTx, row: &Model, mut page: Page, now: DateT
         work::pause(core, &tx, row, reason, now).await?;
     }
     tx.commit().await?;
-    launch.committed(core, &created);
+    launch.committed(core, made);
     for run in again {
         core.engine.announce(run, RunStatus::Pending);
     }
@@ -124,11 +125,6 @@ fn refuse(target: &mut task_target::Model, now: DateTime<Utc>) {
     let message = "Other runs have the definition's concurrency key or dedupe key.";
     target.error = Some(json!({ "code": "key_taken", "message": message }));
     (target.status, target.failed_at) = (TargetStatus::Failed, Some(now));
-}
-
-async fn is_active(tx: &SystemTx, row: &Model) -> Result<bool, DbErr> {
-    let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
-    Ok(!tx.query(sql, vec![row.tenant_id.into()]).await?.is_empty())
 }
 
 /// The same run again. One that cannot be retried yet, because its children still end, waits.

@@ -1,7 +1,5 @@
 //! One run of a bulk action: the change, its result and the place of the action in one transaction.
 
-use std::collections::HashMap;
-
 use entity::tasks::bulk_action::Model;
 use entity::tasks::bulk_action_item;
 use entity::tasks::task_run::{self, RunReason, RunStatus};
@@ -13,8 +11,8 @@ use crate::ctx::Ctx;
 use crate::db::{Reason, SystemTx};
 use crate::engine::transitions::{self, CancelOutcome};
 use crate::error::{Error, Result};
-use crate::tasks::launch::Launch;
-use crate::tasks::task_runs::{TaskRunView, change, launch_replay, require_still_there};
+use crate::tasks::launch::{Launch, Launched};
+use crate::tasks::task_runs::{TaskRunView, change, launch_replay, require_still_there, why_not_retried};
 
 /// The place behind this run, which only one node and one try gets to.
 const ADVANCE: &str = "UPDATE bulk_action SET position = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 \
@@ -79,15 +77,16 @@ pub async fn act(ctx: &Ctx, action: &Model, run: task_run::Model) -> Result<bool
     if tx.execute(ADVANCE, place).await?.rows_affected() == 0 {
         return Ok(false);
     }
-    let mut created = HashMap::new();
+    let mut launched = Launched::default();
     let done = match admitted {
         Err(done) => done,
         Ok(new_run) => match action.kind {
             BulkKind::Cancel => cancel(ctx, &tx, run.id).await?,
             BulkKind::Retry => retry(ctx, &tx, &run).await?,
             BulkKind::Replay => {
-                created = launch.create(&tx).await?;
-                replayed(new_run.filter(|id| created.contains_key(id)))
+                launched = launch.create(&tx).await?;
+                let there = new_run.map_or_else(|| Err(Error::not_found("task run")), |id| launched.of(id));
+                there.map_or_else(Done::refused, |id| Ok(Done::succeeded(None, Some(id))))?
             }
         },
     };
@@ -124,7 +123,7 @@ pub async fn act(ctx: &Ctx, action: &Model, run: task_run::Model) -> Result<bool
         }
         ctx.core.engine.announce(changed.id, changed.status);
     }
-    launch.committed(&ctx.core, &created);
+    launch.committed(&ctx.core, launched);
     Ok(true)
 }
 
@@ -141,26 +140,15 @@ async fn cancel(ctx: &Ctx, tx: &SystemTx, id: Uuid) -> Result<Done> {
 
 async fn retry(ctx: &Ctx, tx: &SystemTx, run: &task_run::Model) -> Result<Done> {
     let (by, now) = (ctx.actor.to_string(), ctx.core.clock.now());
-    if transitions::is_decided(run) {
-        let message = "The run's finished steps decide its failure: replay it instead.";
-        return Ok(Done::not(ItemOutcome::Failed, "not_retryable", message));
-    }
     match transitions::retry(tx, ctx.tenant, run.id, &by, now).await? {
         Some(again) => {
             transitions::reopen_questions(tx, ctx.tenant, run.id, now).await?;
             Ok(Done::succeeded(Some(again), None))
         }
-        None => Ok(Done::passed_over()),
-    }
-}
-
-fn replayed(new_run: Option<Uuid>) -> Done {
-    match new_run {
-        Some(id) => Done::succeeded(None, Some(id)),
-        None => {
-            let message = "As many runs with the same concurrency key are live as may be.";
-            Done::not(ItemOutcome::Failed, "concurrency_limit", message)
+        None if matches!(run.status, RunStatus::Failed | RunStatus::Cancelled) => {
+            Done::refused(why_not_retried(run))
         }
+        None => Ok(Done::passed_over()),
     }
 }
 

@@ -1,11 +1,8 @@
 //! Which definitions an event starts, and with what.
 
-use std::collections::HashMap;
-
 use entity::tasks::event::Model as Event;
 use entity::tasks::event_run;
 use entity::tasks::task_definition::{Column, Entity, Model as Definition};
-use entity::tasks::task_run;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, Order};
 use uuid::Uuid;
@@ -14,7 +11,7 @@ use super::context;
 use crate::crud::document;
 use crate::ctx::{Automation, Ctx};
 use crate::error::{Error, Result};
-use crate::tasks::launch::Launch;
+use crate::tasks::launch::{Launch, Launched};
 use crate::tasks::targets::Wanted;
 use crate::tasks::triggers::Trigger;
 
@@ -33,15 +30,16 @@ pub struct Started {
 }
 
 impl Started {
-    /// After the runs were inserted: those that were not are refused.
-    pub fn settle(&mut self, created: &HashMap<Uuid, task_run::Model>) {
+    /// What became of the runs when they were inserted.
+    pub fn settle(&mut self, launched: &Launched) -> Result<()> {
         for row in &mut self.rows {
-            if row.run_id.is_some_and(|run| !created.contains_key(&run)) {
-                row.run_id = None;
-                row.code = Some("tenant_suspended".to_owned());
-                row.message = Some("The tenant is not active.".to_owned());
+            let Some(run) = row.run_id.take() else { continue };
+            match launched.of(run) {
+                Ok(run) => row.run_id = Some(run),
+                Err(error) => refuse(row, error)?,
             }
         }
+        Ok(())
     }
 }
 
@@ -68,23 +66,22 @@ pub async fn start(ctx: &Ctx, event: &Event) -> Result<Started> {
         };
         match admitted.await {
             Ok(run) => row.run_id = Some(run),
-            Err(error) => {
-                let (code, message) = refusal(error)?;
-                row.code = Some(code.to_owned());
-                row.message = Some(message.chars().take(LONGEST).collect());
-            }
+            Err(error) => refuse(&mut row, error)?,
         }
         started.rows.push(row);
     }
     Ok(started)
 }
 
-/// Why a run is not started; a failure of ours is not a refusal.
-fn refusal(error: Error) -> Result<(&'static str, String)> {
-    match error {
-        Error::Internal(_) | Error::Unavailable { .. } => Err(error),
-        refused => Ok(refusal_of(&refused)),
+/// Says why a run is not started; a failure of ours is not a refusal.
+fn refuse(row: &mut event_run::Model, error: Error) -> Result<()> {
+    if matches!(error, Error::Internal(_) | Error::Unavailable { .. }) {
+        return Err(error);
     }
+    let (code, message) = refusal_of(&error);
+    row.code = Some(code.to_owned());
+    row.message = Some(message.chars().take(LONGEST).collect());
+    Ok(())
 }
 
 /// The code and the words of a refusal.

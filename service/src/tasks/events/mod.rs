@@ -61,15 +61,15 @@ pub async fn create(ctx: &Ctx, body: CreateEvent) -> Result<Posted> {
         return again(ctx, first.ok_or_else(|| Error::internal("an event was neither made nor found"))?)
             .await;
     }
-    let created = started.launch.create(&tx).await?;
-    started.settle(&created);
+    let launched = started.launch.create(&tx).await?;
+    started.settle(&launched)?;
     insert_all(&tx, &started.rows).await?;
     let resumed = waits::satisfy(&tx, &waits, &Came::of(&event), ctx.core.clock.now()).await?;
     let event = note_resumed(&tx, event, resumed.satisfied).await?;
     let view = EventView::new(event, started.rows);
     ctx.keep_answer(&tx, &view).await?;
     tx.commit().await?;
-    started.launch.committed(&ctx.core, &created);
+    started.launch.committed(&ctx.core, launched);
     for run in resumed.runs {
         ctx.core.engine.announce(run, RunStatus::Pending);
     }

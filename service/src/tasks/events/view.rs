@@ -96,7 +96,7 @@ pub enum EventRunStatus {
 pub struct EventRunView {
     pub definition_id: Uuid,
     pub status: EventRunStatus,
-    /// Of a `STARTED` one.
+    /// Of a `STARTED` one; one that was live already when the definition's dedupe key is that run's.
     #[schema(required)]
     pub run_id: Option<Uuid>,
     /// Why a `REFUSED` one was not started, as `POST /v1/task-runs` would say.

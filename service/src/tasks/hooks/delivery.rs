@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::governance::audit_logs::Change;
 use crate::tasks::events::{self, Came};
 use crate::tasks::inbound_hooks::signatures::Unproved;
-use crate::tasks::launch::Launch;
+use crate::tasks::launch::{Launch, Launched};
 use crate::tasks::targets::Wanted;
 use crate::tasks::triggers::Trigger;
 
@@ -98,14 +98,11 @@ pub async fn deliver(
         }
     };
     delivery.resumed = i32::try_from(satisfied).unwrap_or(i32::MAX);
-    let mut created = std::collections::HashMap::new();
+    let mut launched = Launched::default();
     if satisfied == 0 {
         let run = admitted?;
-        created = launch.create(&tx).await?;
-        if !created.contains_key(&run) {
-            return Err(Error::denied("tenant_suspended", "The tenant is not active."));
-        }
-        delivery.run_id = Some(run);
+        launched = launch.create(&tx).await?;
+        delivery.run_id = Some(launched.of(run)?);
     }
     match how.replay {
         None => settle(&tx, &delivery).await?,
@@ -120,7 +117,7 @@ pub async fn deliver(
         }
     }
     tx.commit().await?;
-    launch.committed(core, &created);
+    launch.committed(core, launched);
     for run in runs {
         core.engine.announce(run, RunStatus::Pending);
     }

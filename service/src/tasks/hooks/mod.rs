@@ -41,8 +41,9 @@ pub enum Receipt {
 /// Takes a delivery.
 ///
 /// # Errors
-/// 404 where nothing takes it, 401 `invalid_signature`, 422 for a body that cannot be read or an input that does not
-/// fit, 429 for the limits of the hook and of the tenant's queue.
+/// 404 where nothing takes it, 401 `invalid_signature`, 409 `concurrency_limit` where the definition's key refuses the
+/// run, 422 for a body that cannot be read or an input that does not fit, 429 for the limits of the hook and of the
+/// tenant's queue.
 pub async fn receive(core: &Core, info: &RequestInfo, token: &str, sent: Sent) -> Result<Receipt> {
     let hook = find(core, token).await?;
     core.hook_rates.admit(hook.id).await?;
@@ -82,7 +83,9 @@ pub async fn receive(core: &Core, info: &RequestInfo, token: &str, sent: Sent) -
         Err(error) => {
             log.refused(DeliveryVerdict::Refused, &error).await?;
             return Err(match error {
-                Error::Invalid { .. } | Error::RateLimited { .. } => error,
+                Error::Invalid { .. }
+                | Error::RateLimited { .. }
+                | Error::Conflict { code: "concurrency_limit", .. } => error,
                 other => closed(other),
             });
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::schedule_fire::{self, FireKind, FireReason, FireStatus};
+use entity::tasks::schedule_fire::{self, FireKind, FireStatus};
 use entity::tasks::scheduled_task::{
     Column, Entity, Model, Overlap, PauseReason, ScheduleStatus, ScheduleType,
 };
@@ -171,16 +171,11 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     if !taken.is_empty() {
         return Ok(None);
     }
-    let created = launch.create(&tx).await?;
-    if fire.run_id.is_some_and(|run| !created.contains_key(&run)) {
-        super::fire::not_created(&tx, std::slice::from_mut(&mut fire), |_| false).await?;
-        return Err(match fire.reason {
-            Some(FireReason::KeyTaken) => Error::conflict(
-                "concurrency_limit",
-                "As many runs with the definition's concurrency key are live as may be.",
-            ),
-            _ => Error::denied("tenant_suspended", "The tenant is not active: no run can be started."),
-        });
+    let launched = launch.create(&tx).await?;
+    if let Some(run) = fire.run_id
+        && launched.of(run)? != run
+    {
+        return Err(Error::conflict("dedupe_key_taken", "A live run has the definition's dedupe key."));
     }
     records::insert(&tx, std::slice::from_ref(&fire)).await?;
     let view = ScheduleFireView::from(fire);
@@ -188,7 +183,7 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     let told = json!({ "name": row.name, "fireId": view.id, "status": view.status, "runId": view.run_id });
     let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(row.id).with(told)).await?;
     tx.commit().await?;
-    launch.committed(core, &created);
+    launch.committed(core, launched);
     core.schedules.ring();
     Ok(Some(view))
 }

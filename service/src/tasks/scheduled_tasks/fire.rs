@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::ctx::{Automation, Ctx};
 use crate::db::{Reason, SystemTx};
 use crate::error::{Error, Result};
-use crate::tasks::launch::Launch;
+use crate::tasks::launch::{Launch, Launched, Missing};
 use crate::tasks::targets::Wanted;
 use crate::templates::{Context, Template};
 
@@ -201,14 +201,14 @@ async fn commit(core: &Core, mut launch: Launch, tasks: Vec<Task>, now: DateTime
     let wanted: HashSet<Uuid> =
         tasks.iter().flat_map(|task| &task.fires).filter_map(|fire| fire.run_id).collect();
     launch.retain(|run| wanted.contains(&run));
-    let created = launch.create(&tx).await?;
+    let launched = launch.create(&tx).await?;
     let mut fires = Vec::with_capacity(instants.len());
     let mut moved = Vec::with_capacity(tasks.len());
     for task in tasks {
         moved.push(task.moved);
         fires.extend(task.fires);
     }
-    not_created(&tx, &mut fires, |run| created.contains_key(&run)).await?;
+    not_created(&mut fires, &launched);
     records::insert(&tx, &fires).await?;
     records::advance(&tx, &moved).await?;
     tx.commit().await?;
@@ -220,33 +220,19 @@ async fn commit(core: &Core, mut launch: Launch, tasks: Vec<Task>, now: DateTime
                 .record(f64::from(i32::try_from(late).unwrap_or(i32::MAX)));
         }
     }
-    launch.committed(core, &created);
+    launch.committed(core, launched);
     Ok(())
 }
 
 /// A run that was admitted and not created is one of a tenant that is not active, or a key refused it.
-pub(super) async fn not_created(
-    tx: &SystemTx,
-    fires: &mut [schedule_fire::Model],
-    is_created: impl Fn(Uuid) -> bool + Send + Sync,
-) -> Result<()> {
-    let mut active = HashMap::new();
+pub(super) fn not_created(fires: &mut [schedule_fire::Model], launched: &Launched) {
     for fire in fires {
-        if fire.run_id.is_none_or(&is_created) {
-            continue;
+        match fire.run_id.and_then(|run| launched.missing(run)) {
+            None => {}
+            Some(Missing::Inactive) => fire.skip(FireReason::TenantSuspended, None),
+            Some(_) => fire.skip(FireReason::KeyTaken, None),
         }
-        let is_active = match active.get(&fire.tenant_id) {
-            Some(known) => *known,
-            None => {
-                let sql = "SELECT id FROM tenant WHERE id = $1 AND status = 'ACTIVE'";
-                let found = !tx.query(sql, vec![fire.tenant_id.into()]).await?.is_empty();
-                active.insert(fire.tenant_id, found);
-                found
-            }
-        };
-        fire.skip(if is_active { FireReason::KeyTaken } else { FireReason::TenantSuspended }, None);
     }
-    Ok(())
 }
 
 fn label(fire: &schedule_fire::Model) -> &'static str {

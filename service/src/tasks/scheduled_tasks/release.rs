@@ -137,11 +137,11 @@ async fn commit(
     });
     let wanted: HashSet<Uuid> = fires.iter().filter_map(|fire| fire.run_id).collect();
     launch.retain(|run| wanted.contains(&run));
-    let created = launch.create(&tx).await?;
-    not_created(&tx, &mut fires, |run| created.contains_key(&run)).await?;
+    let launched = launch.create(&tx).await?;
+    not_created(&mut fires, &launched);
     records::decide(&tx, &fires).await?;
     tx.commit().await?;
-    launch.committed(core, &created);
+    launch.committed(core, launched);
     Ok(())
 }
 

@@ -118,13 +118,7 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     let Some(run) = transitions::retry(&tx, ctx.tenant, id, &by, now).await? else {
         drop(tx);
         let run = load(ctx, id).await?;
-        return Err(match run.status {
-            _ if run.parent_run_id.is_some() => child_run(),
-            _ if transitions::is_decided(&run) => not_retryable(),
-            RunStatus::Failed | RunStatus::Cancelled if run.children_ended < run.children => children_live(),
-            RunStatus::Failed | RunStatus::Cancelled => tenant_suspended(),
-            other => not_from(other, "retried"),
-        });
+        return Err(why_not_retried(&run));
     };
     transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
     let view = TaskRunView::from(run.clone());
@@ -134,6 +128,17 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     ctx.core.engine.announce(id, RunStatus::Pending);
     ctx.core.engine.call_worker(&run);
     Ok(view)
+}
+
+/// Why a retry changed nothing.
+pub(crate) fn why_not_retried(run: &Model) -> Error {
+    match run.status {
+        _ if run.parent_run_id.is_some() => child_run(),
+        _ if transitions::is_decided(run) => not_retryable(),
+        RunStatus::Failed | RunStatus::Cancelled if run.children_ended < run.children => children_live(),
+        RunStatus::Failed | RunStatus::Cancelled => tenant_suspended(),
+        other => not_from(other, "retried"),
+    }
 }
 
 /// Transitions know the tenant alone; a run's workspace never changes.
