@@ -92,7 +92,12 @@ impl Core {
     /// Opens the database, brings its schema up to date and loads the keys. Nothing runs yet.
     pub async fn open(config: Config, world: World) -> Result<Self> {
         let World { clock, ids } = world;
-        std::fs::create_dir_all(&config.data_dir).map_err(Error::internal)?;
+        std::fs::create_dir_all(&config.data_dir).map_err(|cause| {
+            let folder = config.data_dir.display();
+            Error::internal(format!(
+                "{folder} cannot be made: {cause}. Name a folder in MC_DATA_DIR that this user may write."
+            ))
+        })?;
         let db = Db::connect(&config.database).await?;
         db.migrate().await?;
         let keys = MasterKeys::from_env_or_file(config.master_key.as_ref(), &config.master_key_file(), &ids)?;

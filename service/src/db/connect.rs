@@ -76,6 +76,7 @@ impl Db {
             writer: connection.clone(),
             reader: connection,
             engine: None,
+            listener: None,
             dialect: Dialect::Sqlite,
             writes: AtomicU64::default(),
             _lock: None,
@@ -123,7 +124,12 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
         let pool = SqlitePoolOptions::new().max_connections(size);
         pool.acquire_timeout(SQLITE_ACQUIRE_TIMEOUT).test_before_acquire(false)
     };
-    let writer = of(1).connect_with(options.clone()).await.map_err(Error::internal)?;
+    let writer = of(1).connect_with(options.clone()).await.map_err(|cause| {
+        Error::internal(format!(
+            "{} cannot be opened as a SQLite database: {cause}. Check DATABASE_URL or MC_DATA_DIR.",
+            path.display()
+        ))
+    })?;
     let reader = of(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "ON"));
     let writer = counted(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer));
     refuse_old_sqlite(&writer).await?;
@@ -133,6 +139,7 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
             writer,
             reader,
             engine: None,
+            listener: None,
             dialect: Dialect::Sqlite,
             writes: AtomicU64::default(),
             _lock: lock,
@@ -150,16 +157,23 @@ fn file(path: &Path) -> Result<PathBuf> {
     }
     let path = PathBuf::from(file);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(Error::internal)?;
+        std::fs::create_dir_all(folder).map_err(|cause| not_writable(folder, &cause))?;
     }
     Ok(path)
+}
+
+fn not_writable(path: impl AsRef<Path>, cause: &std::io::Error) -> Error {
+    Error::internal(format!(
+        "{} cannot be written: {cause}. Name a folder in MC_DATA_DIR (or a file in DATABASE_URL) that this user may write.",
+        path.as_ref().display()
+    ))
 }
 
 /// Two servers on one file would each believe to be alone; the second is refused.
 fn lock(database: &Path) -> Result<std::fs::File> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
-    let file = std::fs::File::create(PathBuf::from(path)).map_err(Error::internal)?;
+    let file = std::fs::File::create(PathBuf::from(&path)).map_err(|cause| not_writable(&path, &cause))?;
     file.try_lock().map_err(|_| {
         Error::internal(format!(
             "another process serves {}: stop it, or use PostgreSQL to run several nodes",
@@ -207,14 +221,21 @@ async fn postgres(url: &str, max_connections: u32) -> Result<Db> {
         pool.acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false)
     };
     let pool = of(max_connections).min_connections(2).connect_with(options.clone()).await;
-    let pool = pool.map_err(Error::internal)?;
-    let engine = of(ENGINE_CONNECTIONS).connect_lazy_with(options);
+    let pool = pool.map_err(|cause| {
+        Error::internal(format!(
+            "the PostgreSQL server that DATABASE_URL names gives no connection: {cause}. Check that it runs, and the \
+             host, port, database, user and password of the URL."
+        ))
+    })?;
+    let engine = of(ENGINE_CONNECTIONS).connect_lazy_with(options.clone());
+    let listener = of(1).min_connections(0).connect_lazy_with(options);
     refuse_unsafe_postgres(&pool).await?;
     let connection = counted(SqlxPostgresConnector::from_sqlx_postgres_pool(pool));
     let pools = Pools {
         writer: connection.clone(),
         reader: connection,
         engine: Some(SqlxPostgresConnector::from_sqlx_postgres_pool(engine)),
+        listener: Some(listener),
         dialect: Dialect::Postgres,
         writes: AtomicU64::default(),
         _lock: None,

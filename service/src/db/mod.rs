@@ -6,6 +6,7 @@ mod copy;
 mod counted;
 pub mod dialect;
 mod failure;
+mod hints;
 mod migrate;
 mod reach;
 mod recent;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::PgPool;
 use uuid::Uuid;
 
 pub use connect::DatabaseConfig;
 pub use counted::Statements;
 pub use dialect::Dialect;
 pub use failure::{Violation, is_overload, on_violation, violation};
+pub use hints::Hints;
 pub use reach::Reach;
 pub use recent::Recent;
 pub use rows::{Column, Kind};
@@ -42,6 +45,8 @@ struct Pools {
     reader: DatabaseConnection,
     /// The engine's own, on PostgreSQL: readers in numbers do not keep commits waiting.
     engine: Option<DatabaseConnection>,
+    /// Where other nodes are heard, on PostgreSQL; it connects when it is asked to.
+    listener: Option<PgPool>,
     dialect: Dialect,
     /// Counts this node's commits through the tenant-scoped store: what was cached before is stale.
     writes: AtomicU64,
@@ -75,6 +80,9 @@ impl Db {
         let _ = self.inner.reader.clone().close().await;
         if let Some(engine) = self.inner.engine.clone() {
             let _ = engine.close().await;
+        }
+        if let Some(listener) = &self.inner.listener {
+            listener.close().await;
         }
     }
 

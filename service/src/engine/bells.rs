@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-#[derive(Clone, Default)]
+use super::elsewhere::Elsewhere;
+
+#[derive(Clone)]
 pub struct Bells(Arc<Inner>);
 
 struct Inner {
@@ -17,22 +19,23 @@ struct Inner {
     settle: Notify,
     /// A run is queued that only a worker can take.
     push: Notify,
+    elsewhere: Elsewhere,
 }
 
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
+impl Bells {
+    pub fn new(elsewhere: Elsewhere) -> Self {
+        Self(Arc::new(Inner {
             claim: Notify::new(),
             backlog: AtomicBool::new(true),
             settle: Notify::new(),
             push: Notify::new(),
-        }
+            elsewhere,
+        }))
     }
-}
 
-impl Bells {
     /// Runs are queued.
     pub fn claim(&self) {
+        self.0.elsewhere.queued();
         self.0.backlog.store(true, Ordering::Relaxed);
         self.0.claim.notify_one();
     }

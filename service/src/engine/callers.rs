@@ -7,8 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::elsewhere::Elsewhere;
+
 #[derive(Clone, Default)]
-pub struct Callers(Arc<Mutex<Waiting>>);
+pub struct Callers {
+    waiting: Arc<Mutex<Waiting>>,
+    elsewhere: Elsewhere,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -36,8 +41,12 @@ pub struct Line {
 }
 
 impl Callers {
+    pub fn new(elsewhere: Elsewhere) -> Self {
+        Self { elsewhere, ..Self::default() }
+    }
+
     fn lines(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many wait now.
@@ -63,8 +72,15 @@ impl Callers {
         Line { callers: self.clone(), tenant, number, called }
     }
 
-    /// Calls the first in the line who offers this and is not called yet.
+    /// Calls the first in the line who offers this and is not called yet; without one, one of another node's.
     pub fn call(&self, tenant: Uuid, capability: &str) {
+        if !self.heard(tenant, capability) {
+            self.elsewhere.called(tenant, capability);
+        }
+    }
+
+    /// Whether somebody who waits here was called.
+    pub fn heard(&self, tenant: Uuid, capability: &str) -> bool {
         let mut waiting = self.lines();
         let Waiting { tenants, calls, .. } = &mut *waiting;
         let mut line = tenants.get_mut(&tenant).into_iter().flatten();
@@ -75,7 +91,9 @@ impl Callers {
             caller.is_called = true;
             *calls += 1;
             caller.called.notify_one();
+            return true;
         }
+        false
     }
 
     /// Sends everybody away, now and from now on: the node stops.

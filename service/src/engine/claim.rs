@@ -13,6 +13,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::circles::{self, Lane, MOST_KEYS, MOST_LANES, MOST_TENANTS};
+use super::reserve::Reserve;
 use super::rooms::{self, Room};
 use super::transitions::{self, Queue, Workspaces};
 use super::turns::Turns;
@@ -40,7 +41,7 @@ pub struct Claim<'a> {
 /// Who claims.
 pub enum Taker {
     /// A node of the engine takes every tenant's runs that need no worker.
-    Node,
+    Node(Reserve),
     /// A worker takes its tenant's runs that need what it offers, where its credential sees them.
     Worker { tenant: Uuid, workspaces: Workspaces },
 }
@@ -48,8 +49,15 @@ pub enum Taker {
 impl Taker {
     fn workspaces(&self) -> &Workspaces {
         match self {
-            Self::Node => Workspaces::ALL,
+            Self::Node(_) => Workspaces::ALL,
             Self::Worker { workspaces, .. } => workspaces,
+        }
+    }
+
+    fn reserve(&self) -> Reserve {
+        match self {
+            Self::Node(reserve) => reserve.clone(),
+            Self::Worker { .. } => Reserve::default(),
         }
     }
 }
@@ -87,11 +95,12 @@ impl Claim<'_> {
     pub async fn take(&self, most: u64) -> Result<Claimed> {
         let tx = self.db.system(Reason::Engine).begin().await?;
         let (mut left, (mut shares, more)) = match self.taker {
-            Taker::Node => (most, self.shares(&tx).await?),
+            Taker::Node(_) => (most, self.shares(&tx).await?),
             Taker::Worker { tenant, .. } => self.worker_share(&tx, *tenant, most).await?,
         };
         let last = shares.last().map(|share| share.tenant);
         let mut claimed = Claimed { runs: Vec::new(), more, limited: false, keys: 0, held: 0 };
+        let mut reserve = self.taker.reserve();
         // Each round gives every tenant its share of what is left; a tenant that cannot use its share
         // leaves it to the others, and its exhausted lanes leave the turn.
         while left > 0 && !shares.is_empty() {
@@ -102,8 +111,16 @@ impl Claim<'_> {
                     break;
                 }
                 self.turns.tenant(share.tenant);
-                let due = (round * share.weight).div_ceil(weights.max(1)).min(left);
-                left -= self.take_share(&tx, share, due, &mut claimed).await?.min(left);
+                let room = reserve.room(left, share.tenant);
+                if room == 0 {
+                    claimed.limited = true;
+                    share.lanes.clear();
+                    continue;
+                }
+                let due = (round * share.weight).div_ceil(weights.max(1)).min(room);
+                let taken = self.take_share(&tx, share, due, &mut claimed).await?.min(left);
+                left -= taken;
+                reserve.take(share.tenant, taken);
             }
             shares.retain(|share| !share.lanes.is_empty());
         }

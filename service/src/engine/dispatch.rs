@@ -15,7 +15,7 @@ use super::claim::{Claim, Taker};
 use super::leased::LeasedAttempt;
 use super::node::{self, NodeName};
 use super::turns::Turns;
-use super::{BornReceiver, Engine, Executor, Stop, execute, releases, sweep, timers, transitions};
+use super::{BornReceiver, Engine, Executor, Stop, elsewhere, execute, releases, sweep, timers, transitions};
 use crate::auth::signing;
 use crate::core::Core;
 use crate::db::Reason;
@@ -71,6 +71,8 @@ impl Engine {
             tokio::spawn(sweeps(core.clone(), stop.clone())),
             tokio::spawn(timers::run(core.clone(), stop.clone())),
             tokio::spawn(trees(core.clone(), stop.clone())),
+            tokio::spawn(elsewhere::tell(core.clone(), stop.clone())),
+            tokio::spawn(elsewhere::listen(core.clone(), stop.clone())),
             tokio::spawn(releases::run(core.clone(), stop.clone())),
             tokio::spawn(mails::deliver(core.clone(), stop.clone())),
             tokio::spawn(bulk_actions::work(core.clone(), stop.clone())),
@@ -143,8 +145,7 @@ impl Dispatcher {
                 }
                 _ = poll.tick() => {}
             }
-            if inner.claiming.load(Ordering::Relaxed)
-                && !inner.quarantine.is_on()
+            if !inner.quarantine.is_on()
                 && let Err(cause) = self.fill().await
             {
                 tracing::warn!(%cause, "could not claim");
@@ -152,11 +153,12 @@ impl Dispatcher {
         }
     }
 
-    /// Claims into the free slots, until they are full or nothing is due.
+    /// Claims into the free slots, until they are full, nothing is due or the node stops: what it would claim then it
+    /// would give back, and claim again.
     async fn fill(&self) -> Result<()> {
         let inner = &self.core.engine.0;
         let mut looks = 0;
-        loop {
+        while inner.claiming.load(Ordering::Relaxed) {
             let free = inner.slots.available_permits();
             let Ok(mut permits) =
                 inner.slots.clone().try_acquire_many_owned(u32::try_from(free).unwrap_or(u32::MAX))
@@ -170,7 +172,7 @@ impl Dispatcher {
                 db: &self.core.db,
                 plans: &self.core.config.plans,
                 turns: &self.turns,
-                taker: &Taker::Node,
+                taker: &Taker::Node(self.core.engine.reserve()),
                 owner: inner.instance,
                 now: self.core.clock.now(),
                 lease: inner.settings.lease,
@@ -196,6 +198,7 @@ impl Dispatcher {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     fn spawn(&self, run: task_run::Model, permit: OwnedSemaphorePermit) {
@@ -303,7 +306,7 @@ async fn sweeps(core: Core, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let keys = follow_keys(&core).await;
+        let keys = follow_nodes(&core).await.and(follow_keys(&core).await);
         let swept = sweep::sweep(&core).await.and(keys);
         core.engine.0.healthy.store(swept.is_ok(), Ordering::Relaxed);
         if let Err(cause) = swept {
@@ -332,6 +335,18 @@ async fn trees(core: Core, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Whether there are others to tell something.
+async fn follow_nodes(core: &Core) -> Result<()> {
+    let (engine, now) = (&core.engine, core.clock.now());
+    let silent = TimeDelta::from_std(engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
+    let sql =
+        "SELECT id FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1 AND id <> $2 LIMIT 1";
+    let values = vec![(now - silent).into(), engine.instance().into()];
+    let others = core.db.system(Reason::Engine).query(sql, values).await?;
+    engine.0.elsewhere.set_others(!others.is_empty());
+    Ok(())
 }
 
 /// What others, or time, changed about the keys of secrets and of access tokens.

@@ -145,6 +145,13 @@ impl Leases {
         self.held().len()
     }
 
+    /// How many each tenant has.
+    pub fn by_tenant(&self) -> HashMap<Uuid, u64> {
+        let mut counts = HashMap::new();
+        self.held().values().for_each(|entry| *counts.entry(entry.lease.tenant).or_default() += 1);
+        counts
+    }
+
     /// Tenant, run and fence of every live lease that ends before `soon`: most runs end before their
     /// lease is worth renewing, and a renewal would meet their last write.
     pub fn renewable(&self, soon: DateTime<Utc>) -> Vec<(Uuid, Uuid, i64)> {

@@ -10,6 +10,7 @@ mod circles;
 mod claim;
 mod commit;
 mod dispatch;
+mod elsewhere;
 mod execute;
 mod finish;
 mod keyed;
@@ -21,7 +22,9 @@ pub mod policy;
 pub mod rates;
 pub mod releases;
 pub mod remote;
+mod reserve;
 mod rooms;
+pub mod spacing;
 mod sweep;
 mod timers;
 pub mod transitions;
@@ -44,12 +47,14 @@ pub use attempt::{
 };
 pub use callers::Callers;
 pub use claim::{Claim, Claimed, Taker};
-pub use commit::{Awaited, Committer, Created};
+pub use commit::{Awaited, Committer, Created, busy};
 pub use dispatch::Running;
 pub use execute::{ended, settle};
 pub use finish::ending;
+pub use keyed::refused;
 pub use leased::LeasedAttempt;
 pub use leases::{Lease, Leases};
+pub use reserve::Reserve;
 pub use transitions::{Spawn, Wake};
 pub use turns::Turns;
 pub use watch::{Seen, Subscription};
@@ -61,6 +66,7 @@ use crate::error::Result;
 use crate::identity::plans::Plans;
 use crate::ids::Ids;
 use bells::Bells;
+use elsewhere::Elsewhere;
 use policy::RunPolicy;
 use transitions::{Born, HeldWrite, NewRun, Written};
 use watch::Watch;
@@ -101,6 +107,7 @@ struct Inner {
     watch: Watch,
     /// Workers that wait for runs at this node.
     callers: Callers,
+    elsewhere: Elsewhere,
     /// Whose turn it is among the lanes that workers claim from.
     worker_turns: Turns,
     slots: Arc<Semaphore>,
@@ -129,8 +136,9 @@ impl Engine {
         plans: Plans,
         quarantine: Quarantine,
     ) -> Self {
-        let watch = Watch::default();
-        let bells = Bells::default();
+        let elsewhere = Elsewhere::default();
+        let watch = Watch::new(elsewhere.clone());
+        let bells = Bells::new(elsewhere.clone());
         let committer = Committer::start(&db, &clock, &watch, &bells);
         // Bounded by the slots: every message holds a permit.
         let (born, born_receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -144,7 +152,8 @@ impl Engine {
             committer,
             leases: Leases::default(),
             watch,
-            callers: Callers::default(),
+            callers: Callers::new(elsewhere.clone()),
+            elsewhere,
             worker_turns: Turns::default(),
             due: Notify::new(),
             bells,
@@ -229,7 +238,17 @@ impl Engine {
             && run.capability.is_none()
             && run.concurrency_key.is_empty()
             && run.available_at <= run.created_at;
-        if may { self.0.slots.clone().try_acquire_owned().ok() } else { None }
+        if may && self.has_room(run.tenant_id) { self.0.slots.clone().try_acquire_owned().ok() } else { None }
+    }
+
+    /// Whether a slot is free that is not kept for other tenants.
+    fn has_room(&self, tenant: Uuid) -> bool {
+        let free = u64::try_from(self.0.slots.available_permits()).unwrap_or(u64::MAX);
+        free > Reserve::kept(self.0.settings.concurrency) || self.reserve().room(free, tenant) > 0
+    }
+
+    fn reserve(&self) -> Reserve {
+        Reserve::of(self.0.settings.concurrency, self.0.leases.by_tenant())
     }
 
     fn birth(&self, run: &task_run::Model) -> Born {

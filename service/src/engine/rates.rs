@@ -1,6 +1,5 @@
 //! Rate limits of tools and of model providers, exact over all nodes: how far each is used up stands in one row, and
-//! a token is taken by one conditional statement (GCRA, ITU-T I.371). Calls are evenly spaced, and after a rest as
-//! many as the burst come at once.
+//! a token is taken by one conditional statement ([`Spacing`]).
 //!
 //! What finds no token is given a **place**: the time at which there may be one for it. A place is no token, because
 //! who holds one may never come or come late; who comes at its place asks like everybody. It only keeps those that
@@ -12,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::spacing::Spacing;
 use crate::crud::Patch;
 use crate::db::{Db, Reason, SystemTx};
 use crate::error::{Error, Result};
 
-const MINUTE: u64 = 60_000_000;
 const MOST: u32 = 60_000;
 
 /// How often something is called at most, over all nodes and workers.
@@ -51,21 +50,8 @@ impl RateLimit {
         Ok(())
     }
 
-    /// From one call to the next, in microseconds: never less than the rate says.
-    fn spacing(self) -> i64 {
-        i64::try_from(MINUTE.div_ceil(u64::from(self.per_minute.max(1)))).unwrap_or(i64::MAX)
-    }
-
-    /// How far ahead of an even spacing calls may be.
-    fn slack(self) -> i64 {
-        let burst = self.burst.unwrap_or(self.per_minute / 60).max(1);
-        self.spacing().saturating_mul(i64::from(burst) - 1)
-    }
-
-    /// How many calls may be made now.
-    fn tokens(self, used_until: i64, now: i64) -> u64 {
-        let ahead = used_until.max(now) - now;
-        u64::try_from((self.slack() - ahead).div_euclid(self.spacing()) + 1).unwrap_or(0)
+    fn spacing(self) -> Spacing {
+        Spacing::new(self.per_minute, self.burst)
     }
 }
 
@@ -104,30 +90,31 @@ pub async fn take(
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>> {
     let tx = db.system(Reason::Engine).begin().await?;
-    let now = now.timestamp_micros();
+    let (now, spacing) = (now.timestamp_micros(), limit.spacing());
+    let step = spacing.step();
     let sql = format!(
         "INSERT INTO rate_bucket (tenant_id, id, used_until, promised_until) VALUES ($1, $2, $6, 0) \
          ON CONFLICT (tenant_id, id) DO UPDATE SET used_until = {} + $4 \
          WHERE rate_bucket.used_until <= $5 RETURNING used_until",
         tx.dialect().greatest("rate_bucket.used_until", "$3"),
     );
-    let (spacing, slack) = (limit.spacing(), limit.slack());
+    let rested = spacing.rested(now);
     let values = vec![
         tenant.into(),
         id.into(),
-        now.into(),
-        spacing.into(),
-        (now + slack).into(),
-        (now + spacing).into(),
+        rested.into(),
+        step.into(),
+        (now - step).into(),
+        (rested + step).into(),
     ];
     let place = match tx.query(&sql, values).await?.is_empty() {
         false => None,
         true => {
             let sql = format!(
-                "UPDATE rate_bucket SET promised_until = {} WHERE tenant_id = $1 AND id = $2 RETURNING promised_until",
-                tx.dialect().greatest("promised_until + $3", "used_until - $4"),
+                "UPDATE rate_bucket SET promised_until = {} + $3 WHERE tenant_id = $1 AND id = $2 RETURNING promised_until",
+                tx.dialect().greatest("promised_until", "used_until"),
             );
-            let values = vec![tenant.into(), id.into(), spacing.into(), slack.into()];
+            let values = vec![tenant.into(), id.into(), step.into()];
             let row = tx.query(&sql, values).await?;
             let place: i64 = row.first().map_or(Ok(now), |row| row.try_get("", "promised_until"))?;
             Some(time(place))
@@ -151,7 +138,8 @@ pub async fn next(
     let sql = "SELECT used_until FROM rate_bucket WHERE tenant_id = $1 AND id = $2";
     let rows = db.system(Reason::Engine).query(sql, vec![tenant.into(), id.into()]).await?;
     let Some(used) = rows.first().map(used_until).transpose()? else { return Ok(None) };
-    Ok((limit.tokens(used, now.timestamp_micros()) == 0).then(|| time(used - limit.slack())))
+    let spacing = limit.spacing();
+    Ok((spacing.turns(used, now.timestamp_micros()) == 0).then(|| time(spacing.next(used))))
 }
 
 fn used_until(row: &QueryResult) -> Result<i64, DbErr> {
@@ -199,50 +187,12 @@ impl Tokens {
     }
 
     pub fn count(&self) -> u64 {
-        self.limit.tokens(self.used_until, self.now)
+        self.limit.spacing().turns(self.used_until, self.now)
     }
 
     pub async fn spend(self, tx: &SystemTx, count: u64) -> Result<(), DbErr> {
-        let spent = self.limit.spacing().saturating_mul(i64::try_from(count).unwrap_or(i64::MAX));
-        let used = self.used_until.max(self.now).saturating_add(spent);
+        let used = self.limit.spacing().used(self.used_until, self.now, count);
         let sql = "UPDATE rate_bucket SET used_until = $3 WHERE tenant_id = $1 AND id = $2";
         tx.execute(sql, vec![self.tenant.into(), self.id.into(), used.into()]).await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_minute_has_more_than_the_rate_and_a_burst() {
-        for (per_minute, burst) in [(1, None), (7, Some(3)), (60, None), (600, Some(1)), (60_000, None)] {
-            let limit = RateLimit { per_minute, burst };
-            let (mut used, mut made) = (0_i64, Vec::new());
-            let start = 1_900_000_000_000_000_i64;
-            for tick in 0..1_800 {
-                let now = start + tick * 100_000;
-                let count = limit.tokens(used, now);
-                used = used.max(now) + limit.spacing() * i64::try_from(count).unwrap();
-                made.extend(std::iter::repeat_n(now, usize::try_from(count).unwrap()));
-            }
-            let most = usize::try_from(per_minute).unwrap()
-                + usize::try_from(burst.unwrap_or(per_minute / 60).max(1)).unwrap();
-            for (index, first) in made.iter().enumerate().step_by(97) {
-                let minute = made[index..].iter().take_while(|at| **at - first < 60_000_000).count();
-                assert!(minute <= most, "{limit:?}: {minute}");
-            }
-            assert!(!made.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_rest_gives_a_burst_and_no_more() {
-        let limit = RateLimit { per_minute: 60, burst: Some(5) };
-        assert_eq!(limit.tokens(0, 1_000_000_000), 5);
-        let used = 1_000_000_000 + 5 * limit.spacing();
-        assert_eq!(limit.tokens(used, 1_000_000_000), 0);
-        assert_eq!(limit.tokens(used, 1_000_999_999), 0);
-        assert_eq!(limit.tokens(used, 1_001_000_000), 1);
     }
 }

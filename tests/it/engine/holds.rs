@@ -8,7 +8,7 @@ use sea_orm::ColumnTrait as _;
 use serde_json::json;
 use service::db::Reason;
 use service::engine::transitions::{self, NewRun, Queue};
-use service::engine::{Claim, Claimed, Taker, Turns};
+use service::engine::{Claim, Claimed, Reserve, Taker, Turns};
 use uuid::Uuid;
 
 use crate::support::App;
@@ -31,7 +31,7 @@ async fn claim(app: &App, turns: &Turns, most: u64) -> Claimed {
         db: &app.core.db,
         plans: &app.core.config.plans,
         turns,
-        taker: &Taker::Node,
+        taker: &Taker::Node(Reserve::default()),
         owner: Uuid::from_u128(1),
         now: app.core.clock.now(),
         lease: Duration::from_secs(60),

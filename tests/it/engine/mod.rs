@@ -1,6 +1,7 @@
 //! The engine's invariants, beneath HTTP.
 
 mod crash;
+mod elsewhere;
 mod fence;
 mod holds;
 mod interleavings;

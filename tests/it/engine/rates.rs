@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 use service::engine::rates::{self, RateLimit};
-use service::engine::{Claim, Taker, Turns};
+use service::engine::{Claim, Reserve, Taker, Turns};
 use uuid::Uuid;
 
 on_both! {
@@ -47,7 +47,7 @@ on_both! {
                 db: &app.core.db,
                 plans: &app.core.config.plans,
                 turns,
-                taker: &Taker::Node,
+                taker: &Taker::Node(Reserve::default()),
                 owner: Uuid::from_u128(node),
                 now: app.core.clock.now(),
                 lease: Duration::from_secs(60),

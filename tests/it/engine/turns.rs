@@ -111,6 +111,24 @@ impl Executor for Held {
     }
 }
 
+/// However long one tenant's runs take, another's first starts.
+async fn room_for_others(backend: Backend) {
+    let (app, _clock, mut started) = told(backend, 32, |told| Arc::new(Held(told))).await;
+    for (tenant, most) in [(&app.acme, 30), (&app.rival, 2)] {
+        let tool = tenant.builtin("echo", "builtin/echo").await;
+        let definition = tenant.definition("echo", json!({ "toolId": tool })).await;
+        for _ in 0..40 {
+            tenant.create(json!({ "definitionId": definition, "input": null })).await;
+        }
+        for _ in 0..most {
+            assert_eq!(started.recv().await.unwrap().tenant_id.to_string(), tenant.id);
+        }
+        let page = tenant.owner.get("/v1/task-runs?status=RUNNING&limit=100").await.expect(200);
+        assert_eq!(page["data"].as_array().unwrap().len(), most, "one leaves room, the other finds it");
+    }
+    assert!(started.try_recv().is_err());
+}
+
 async fn tenants_by_weight(backend: Backend) {
     let (app, clock, mut started) = told(backend, 9, |told| Arc::new(Held(told))).await;
     app.admin.patch(&format!("/v1/tenants/{}", app.rival.id), json!({ "plan": "FREE" })).await.expect(200);
@@ -147,4 +165,4 @@ macro_rules! on_each_database {
     };
 }
 
-on_each_database! { tenants_in_turn keys_in_turn tenants_by_weight }
+on_each_database! { tenants_in_turn keys_in_turn tenants_by_weight room_for_others }
