@@ -16,7 +16,7 @@ pub struct Remote {
     /// The server's address.
     #[arg(long, env = "MC_URL", default_value = "http://127.0.0.1:8080")]
     url: Url,
-    /// An API key that may read task runs; better in the environment than on the command line.
+    /// An API key that may read task runs, and for `top` workers and batches; better in the environment than on the command line.
     #[arg(long = "key", env = "MC_API_KEY", hide_env_values = true)]
     key: SecretString,
 }
@@ -28,12 +28,14 @@ pub enum Trouble {
     Passing(String),
     /// It will not be.
     Final(String),
+    /// The key may not ask this, or it is gone.
+    Denied(String),
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Passing(text) | Self::Final(text) => f.write_str(text),
+            Self::Passing(text) | Self::Final(text) | Self::Denied(text) => f.write_str(text),
         }
     }
 }
@@ -65,6 +67,15 @@ impl Connection {
         answer.json().await.map_err(|cause| Trouble::Final(format!("The answer cannot be read: {cause}")))
     }
 
+    /// `None` where the key may not ask it, or there is no such thing.
+    pub async fn permitted<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Trouble> {
+        match self.get(path).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Trouble::Denied(_)) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     /// The events of a stream behind `after`.
     pub async fn stream(&self, path: &str, after: i64) -> Result<reqwest::Response, Trouble> {
         let request = self.request(path).header("Accept", "text/event-stream");
@@ -82,6 +93,9 @@ async fn answered(sent: reqwest::Result<reqwest::Response>) -> Result<reqwest::R
     let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let detail = problem["detail"].as_str().unwrap_or("no reason given");
     let said = format!("{status}: {detail}");
-    let passing = status.is_server_error() || status.as_u16() == 429;
-    Err(if passing { Trouble::Passing(said) } else { Trouble::Final(said) })
+    Err(match status.as_u16() {
+        429 | 500.. => Trouble::Passing(said),
+        403 | 404 => Trouble::Denied(said),
+        _ => Trouble::Final(said),
+    })
 }

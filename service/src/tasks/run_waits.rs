@@ -144,7 +144,7 @@ pub struct WaitingForView {
 const MOST: u64 = 500;
 
 /// Fills in what the WAITING ones among the runs wait for; nothing is read when there are none.
-pub(super) async fn fill(ctx: &Ctx, runs: &mut [TaskRunView]) -> Result<()> {
+pub(crate) async fn fill(ctx: &Ctx, runs: &mut [TaskRunView]) -> Result<()> {
     let waiting: Vec<Uuid> =
         runs.iter().filter(|run| run.status == RunStatus::Waiting).map(|run| run.id).collect();
     if waiting.is_empty() {

@@ -112,7 +112,38 @@ async fn a_run_is_followed_over_a_restart_to_its_outcome() {
     command.args(["--frames", "1", "--url", &server.url]).env("MC_API_KEY", &key);
     let shown = output(command).await;
     let shown = text(&shown.stdout);
-    for part in ["queued", "running", "waiting", "last minute: 2 created, 1 completed, 0 failed, 1 cancelled"]
+    for part in
+        ["queued", "running", "waiting", "last minute: 2 created, 1 completed (0.0/s), 0 failed, 1 cancelled"]
+    {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(!shown.contains("workers:"), "the key may not read them: {shown}");
+
+    let made = json!({ "name": "all", "scopes": ["*"] });
+    let all = owner.post("/v1/api-keys", made).await.expect(201)["key"].as_str().unwrap().to_owned();
+    owner
+        .post("/v1/workers", json!({ "name": "w", "capabilities": ["function:nothing"], "slots": 3 }))
+        .await
+        .expect(201);
+    let acme = first(&acme, &server.url);
+    let tool = acme.builtin("asked", "builtin/ask_user").await;
+    let definition = acme.definition("asked", json!({ "toolId": tool })).await;
+    let batch = json!({ "name": "many", "definitionId": definition });
+    let batch = owner.post("/v1/batch-tasks", batch).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let target = |n: u8| json!({ "targetKey": n.to_string(), "input": { "question": format!("{n}?") } });
+    let targets: String = (0..4).map(|n| target(n).to_string() + "\n").collect();
+    let batch = format!("/v1/batch-tasks/{batch}");
+    let upload = owner.request("POST", &format!("{batch}/targets"));
+    let upload = upload.header("content-type", "application/jsonl").body(targets);
+    owner.send(upload).await.expect(200);
+    owner.post(&format!("{batch}/start"), json!({})).await.expect(200);
+    let runs = async || owner.get(&batch).await.expect(200)["status"] == "RUNNING";
+    eventually("it runs", runs).await;
+    let mut command = home.command("top");
+    command.args(["--frames", "1", "--url", &server.url]).env("MC_API_KEY", &all);
+    let shown = text(&output(command).await.stdout);
+    for part in
+        ["workers: 0 online with 0 slots, 0 draining, 0 paused, 1 offline", "· 0 of 4, 0 failed  many"]
     {
         assert!(shown.contains(part), "{shown}");
     }

@@ -118,5 +118,18 @@ on_both! {
         assert_eq!((codes(&why), actions(&why)), (vec!["WAITS"], vec!["DECIDE", "CANCEL"]));
         assert_eq!(why["waitsFor"][0]["kind"], "APPROVAL");
         assert!(why["waitsFor"][0]["expiresAt"].is_string() && why["waitsFor"][0]["id"].is_string());
+
+        let ask = app.acme.builtin("ask", "builtin/ask_user").await;
+        let definition = app.acme.definition("ask", json!({ "toolId": ask })).await;
+        let path = app.acme.create(json!({ "definitionId": definition, "input": { "question": "Now?" } })).await;
+        crate::support::eventually("it waits", async || {
+            app.acme.owner.get(&path).await.expect(200)["status"] == "WAITING"
+        })
+        .await;
+        let why = explain(&app.acme, &path).await;
+        let open = &app.acme.owner.get(&path).await.expect(200)["waitingFor"][0];
+        assert_eq!((codes(&why), actions(&why)), (vec!["WAITS"], vec!["ANSWER", "CANCEL"]));
+        assert_eq!(why["waitsFor"], json!([{ "kind": "USER_INPUT", "id": open["id"], "expiresAt": open["expiresAt"] }]));
+        assert_eq!(why["causes"][0]["until"], open["expiresAt"]);
     }
 }

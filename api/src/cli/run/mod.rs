@@ -49,7 +49,7 @@ pub async fn run(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(None) => {}
             Err(Trouble::Passing(why)) => eprintln!("{why}; trying again."),
-            Err(Trouble::Final(why)) => return Err(why.into()),
+            Err(Trouble::Final(why) | Trouble::Denied(why)) => return Err(why.into()),
         }
         // A connection that brought something was a good one.
         pause = if after > seen { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };

@@ -3,8 +3,13 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use service::tasks::queue::{CountView, QueueView};
-use service::tasks::task_runs::{TaskRunPage, TaskRunView};
+use service::tasks::batch_tasks::{BatchCounters, BatchTaskView};
+use service::tasks::queue::{CountView, LastMinuteView};
+use service::tasks::task_runs::TaskRunView;
+use service::tasks::workers::WorkerPage;
+use service::tasks::workers::WorkerStatus::{Draining, Offline, Online, Paused};
+
+use super::Snapshot;
 
 const BAR: usize = 30;
 const GREEN: &str = "32";
@@ -22,7 +27,8 @@ impl Pen {
     }
 }
 
-pub fn draw(queue: &QueueView, live: &TaskRunPage, is_terminal: bool) -> String {
+pub fn draw(snapshot: &Snapshot, is_terminal: bool) -> String {
+    let Snapshot { queue, live, workers, batches } = snapshot;
     let pen = Pen { is_terminal };
     let mut text = String::new();
     let at = queue.at.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -36,16 +42,16 @@ pub fn draw(queue: &QueueView, live: &TaskRunPage, is_terminal: bool) -> String 
         let bar = pen.paint(colour, &bar(count.count, longest.unwrap_or_default()));
         let _ = writeln!(text, "  {name:<8} {:>8}  {bar}", shown(count));
     }
-    let last = queue.last_minute;
-    let more = if last.is_capped { "+" } else { "" };
-    let _ = writeln!(
-        text,
-        "\n  last minute: {}{more} created, {} completed, {}, {} cancelled",
-        last.created,
-        last.completed,
-        pen.paint(if last.failed > 0 { RED } else { GREEN }, &format!("{} failed", last.failed)),
-        last.cancelled,
-    );
+    let _ = writeln!(text, "\n  {}", lately(&pen, &queue.last_minute));
+    if let Some(workers) = workers {
+        let _ = writeln!(text, "  {}", offered(&pen, workers));
+    }
+    if !batches.is_empty() {
+        let _ = writeln!(text, "\n  {}", pen.paint(BOLD, "batches"));
+        for batch in batches {
+            let _ = writeln!(text, "    {}", progress(&pen, batch));
+        }
+    }
     if !live.data.is_empty() {
         let _ = writeln!(text, "\n  {}", pen.paint(BOLD, "running"));
         for run in &live.data {
@@ -61,6 +67,39 @@ pub fn draw(queue: &QueueView, live: &TaskRunPage, is_terminal: bool) -> String 
         }
     }
     text
+}
+
+fn lately(pen: &Pen, last: &LastMinuteView) -> String {
+    let LastMinuteView { created, completed, failed, cancelled, seconds } = *last;
+    let failed = pen.paint(if failed > 0 { RED } else { GREEN }, &format!("{failed} failed"));
+    let span = if seconds < 60.0 { format!("last {seconds:.1} s") } else { "last minute".to_owned() };
+    let rate = u32::try_from(completed).map_or(f64::MAX, f64::from) / seconds.max(0.001);
+    format!("{span}: {created} created, {completed} completed ({rate:.1}/s), {failed}, {cancelled} cancelled")
+}
+
+fn offered(pen: &Pen, workers: &WorkerPage) -> String {
+    let of = |status| workers.data.iter().filter(|worker| worker.status == status).count();
+    let slots: i32 =
+        workers.data.iter().filter(|worker| worker.status == Online).map(|worker| worker.slots).sum();
+    let more = if workers.next_cursor.is_some() { "+" } else { "" };
+    let offline = pen.paint(if of(Offline) > 0 { RED } else { GREEN }, &format!("{} offline", of(Offline)));
+    format!(
+        "workers: {}{more} online with {slots} slots, {} draining, {} paused, {offline}",
+        of(Online),
+        of(Draining),
+        of(Paused),
+    )
+}
+
+fn progress(pen: &Pen, batch: &BatchTaskView) -> String {
+    let counters = batch.counters.unwrap_or_default();
+    let BatchCounters { total, completed, failed, cancelled, .. } = counters;
+    let ended = u64::try_from(completed + failed + cancelled).unwrap_or(0);
+    let all = u64::try_from(total).unwrap_or(0);
+    let filled = bar(ended, all);
+    let rest = "·".repeat(BAR.saturating_sub(filled.chars().count()));
+    let failed = pen.paint(if failed > 0 { RED } else { GREEN }, &format!("{failed} failed"));
+    format!("{}{rest} {ended} of {all}, {failed}  {}", pen.paint(GREEN, &filled), plain(&batch.name))
 }
 
 fn running(run: &TaskRunView, now: DateTime<Utc>) -> String {

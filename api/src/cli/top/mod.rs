@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use service::tasks::batch_tasks::{BatchTaskPage, BatchTaskView};
 use service::tasks::queue::QueueView;
 use service::tasks::task_runs::TaskRunPage;
+use service::tasks::workers::WorkerPage;
 
 use super::Failure;
 use super::remote::{Connection, Remote, Trouble};
@@ -62,9 +64,9 @@ async fn look(
         }
         shown += 1;
         let text = match snapshot(connection).await {
-            Ok((queue, live)) => frame::draw(&queue, &live, is_terminal),
+            Ok(snapshot) => frame::draw(&snapshot, is_terminal),
             Err(Trouble::Passing(why)) => format!("{why}; trying again.\n"),
-            Err(Trouble::Final(why)) => return Err(why.into()),
+            Err(Trouble::Final(why) | Trouble::Denied(why)) => return Err(why.into()),
         };
         let mut out = std::io::stdout().lock();
         if is_terminal {
@@ -76,8 +78,25 @@ async fn look(
     Ok(())
 }
 
-async fn snapshot(connection: &Connection) -> Result<(QueueView, TaskRunPage), Trouble> {
-    let queue = connection.get("/v1/queue").await?;
-    let live = connection.get("/v1/task-runs?status=RUNNING&limit=15").await?;
-    Ok((queue, live))
+/// What one picture shows. A key that may not read workers or batches gets the others.
+pub struct Snapshot {
+    pub queue: QueueView,
+    pub live: TaskRunPage,
+    pub workers: Option<WorkerPage>,
+    pub batches: Vec<BatchTaskView>,
+}
+
+async fn snapshot(connection: &Connection) -> Result<Snapshot, Trouble> {
+    let running = "/v1/batch-tasks?status=RUNNING&limit=5";
+    let listed: Option<BatchTaskPage> = connection.permitted(running).await?;
+    let mut batches = Vec::new();
+    for batch in listed.into_iter().flat_map(|page| page.data) {
+        batches.extend(connection.permitted(&format!("/v1/batch-tasks/{}", batch.id)).await?);
+    }
+    Ok(Snapshot {
+        queue: connection.get("/v1/queue").await?,
+        live: connection.get("/v1/task-runs?status=RUNNING&limit=15").await?,
+        workers: connection.permitted("/v1/workers?limit=100").await?,
+        batches,
+    })
 }

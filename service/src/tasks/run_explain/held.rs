@@ -1,17 +1,17 @@
 //! Runs that somebody executes, and runs that wait for something.
 
-use entity::tasks::approval::{self, ApprovalStatus};
 use entity::tasks::task_run::{Model, RunReason};
-use sea_orm::{ActiveEnum as _, ColumnTrait as _};
 
 use super::view::{
     CauseCode, CauseView, LeaseView, RunActionCode, RunActionView, RunExplanationView, WaitView,
 };
 use crate::ctx::Ctx;
 use crate::error::Result;
+use crate::tasks::run_waits::{self, WaitingFor};
+use crate::tasks::task_runs::TaskRunView;
 
 /// Open questions that are named.
-const MOST_WAITS: u64 = 50;
+const MOST_WAITS: usize = 50;
 
 pub async fn executing(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let now = ctx.core.clock.now();
@@ -41,24 +41,23 @@ pub async fn executing(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
 
 pub async fn waiting(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let mut actions = Vec::new();
-    let db = ctx.db();
-    let open = db.find::<approval::Entity>().filter(approval::Column::RunId.eq(run.id));
-    let open =
-        open.filter(approval::Column::Status.eq(ApprovalStatus::Pending)).limit(MOST_WAITS).all().await?;
-    let mut waits_for: Vec<_> = open
-        .iter()
-        .map(|asked| WaitView {
-            kind: "APPROVAL".to_owned(),
-            id: Some(asked.id),
-            expires_at: Some(asked.expires_at),
-        })
-        .collect();
-    if let Some(asked) = open.first() {
+    let mut shown = [TaskRunView::from(run.clone())];
+    run_waits::fill(ctx, &mut shown).await?;
+    let [TaskRunView { waiting_for, .. }] = shown;
+    let asked = |kind| waiting_for.iter().find(|open| open.kind == kind);
+    if let Some(asked) = asked(WaitingFor::Approval) {
         let path = format!("/v1/approvals/{}/decide", asked.id);
         actions.push(RunActionView::post(RunActionCode::Decide, path, "Approve or reject what it asks."));
-    } else {
-        waits_for.push(WaitView { kind: run.reason.to_value(), id: None, expires_at: run.wait_until });
     }
+    if asked(WaitingFor::UserInput).is_some() {
+        let path = format!("/v1/task-runs/{}/input", run.id);
+        actions.push(RunActionView::post(RunActionCode::Answer, path, "Answer what it asks."));
+    }
+    let until = waiting_for.iter().map(|open| open.expires_at).max();
+    let waits_for = match run.reason {
+        RunReason::Children => vec![WaitView { kind: "CHILDREN".to_owned(), id: None, expires_at: None }],
+        _ => waiting_for.iter().take(MOST_WAITS).map(WaitView::from).collect(),
+    };
     actions.push(RunActionView::cancel(run.id));
     let message = match run.reason {
         RunReason::Approval => "It waits for somebody's decision.",
@@ -73,6 +72,6 @@ pub async fn waiting(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
         _ => "It waits.",
     };
     let mut cause = CauseView::blocking(CauseCode::Waits, message);
-    cause.until = run.wait_until;
+    cause.until = until;
     Ok(RunExplanationView { waits_for, actions, ..RunExplanationView::of(&run).because(vec![cause]) })
 }

@@ -26,7 +26,11 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     let now = ctx.core.clock.now();
     let mut actions = vec![RunActionView::cancel(run.id)];
     let mut causes = Vec::new();
-    causes.extend(installation(ctx, &run, now).await?);
+    let workers = match &run.capability {
+        Some(capability) => Some(able(ctx, capability, now).await?),
+        None => None,
+    };
+    causes.extend(installation(ctx, &run, workers, now).await?);
     causes.extend(of_tenant(ctx).await?);
     if let Some(id) = run.definition_id {
         let definition = ctx.core.db.tenant(ctx.tenant).get::<task_definition::Entity>(id).await?;
@@ -103,6 +107,7 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
     Ok(RunExplanationView {
         position: Some(PositionView { ahead, is_capped: ahead >= MOST_AHEAD }),
         estimate,
+        workers,
         losses: super::ended::losses(ctx, &run).await?,
         actions,
         ..RunExplanationView::of(&run).because(causes)
@@ -110,28 +115,32 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
 }
 
 /// What keeps all runs like this one from starting: nobody is there to execute them.
-async fn installation(ctx: &Ctx, run: &Model, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+async fn installation(
+    ctx: &Ctx,
+    run: &Model,
+    workers: Option<u64>,
+    now: DateTime<Utc>,
+) -> Result<Option<CauseView>> {
     if ctx.core.quarantine.is_on() {
         let message =
             "This installation is a restored copy: it starts nothing until its operator confirms it.";
         return Ok(Some(CauseView::blocking(CauseCode::RestoredCopy, message)));
     }
-    match &run.capability {
-        Some(capability) => no_worker(ctx, capability, now).await,
-        None => no_node(ctx, now).await,
+    match (&run.capability, workers) {
+        (None, _) => no_node(ctx, now).await,
+        (Some(capability), Some(0)) => {
+            let message = format!("No live worker offers `{capability}`, which it needs.");
+            Ok(Some(CauseView::blocking(CauseCode::NoWorker, message)))
+        }
+        (Some(_), _) => Ok(None),
     }
 }
 
-async fn no_worker(ctx: &Ctx, capability: &str, now: DateTime<Utc>) -> Result<Option<CauseView>> {
+/// How many live workers offer it.
+async fn able(ctx: &Ctx, capability: &str, now: DateTime<Utc>) -> Result<u64> {
     let tenant = ctx.core.db.tenant(ctx.tenant);
     let offered = workers::capabilities_alive(&tenant, now, ctx.core.engine.settings()).await?;
-    let none = || {
-        CauseView::blocking(
-            CauseCode::NoWorker,
-            format!("No live worker offers `{capability}`, which it needs."),
-        )
-    };
-    Ok((!offered.contains_key(capability)).then(none))
+    Ok(offered.get(capability).map_or(0, |count| u64::try_from(*count).unwrap_or(u64::MAX)))
 }
 
 async fn no_node(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>> {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::tasks::run_waits::{WaitingFor, WaitingForView};
+
 /// Why a run is as it is.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,9 @@ pub struct RunExplanationView {
     /// Of a queued run; null where there is nothing to base it on.
     #[schema(required)]
     pub estimate: Option<EstimateView>,
+    /// Of a queued run that needs a worker: how many live ones could take it.
+    #[schema(required)]
+    pub workers: Option<u64>,
     /// Of an executing run.
     #[schema(required)]
     pub lease: Option<LeaseView>,
@@ -45,6 +50,7 @@ impl RunExplanationView {
             causes: Vec::new(),
             position: None,
             estimate: None,
+            workers: None,
             lease: None,
             waits_for: Vec::new(),
             losses: Vec::new(),
@@ -180,13 +186,25 @@ pub struct LeaseView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitView {
-    /// `APPROVAL`, or the run's reason.
+    /// `APPROVAL`, `USER_INPUT`, `EXTERNAL_EVENT`, `TIMER` or `CHILDREN`.
     pub kind: String,
-    /// The approval.
+    /// The approval or the wait.
     #[schema(required)]
     pub id: Option<Uuid>,
     #[schema(required)]
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<&WaitingForView> for WaitView {
+    fn from(open: &WaitingForView) -> Self {
+        let kind = match open.kind {
+            WaitingFor::Approval => "APPROVAL",
+            WaitingFor::UserInput => "USER_INPUT",
+            WaitingFor::ExternalEvent => "EXTERNAL_EVENT",
+            WaitingFor::Timer => "TIMER",
+        };
+        Self { kind: kind.to_owned(), id: Some(open.id), expires_at: Some(open.expires_at) }
+    }
 }
 
 /// An executor that vanished.
@@ -217,6 +235,7 @@ pub enum RunActionCode {
     Retry,
     Replay,
     Decide,
+    Answer,
     ResumeAgent,
     ResumeDefinition,
 }

@@ -3,6 +3,7 @@
 mod actions;
 mod create;
 mod events;
+mod shown;
 mod tree;
 mod tree_events;
 mod view;
@@ -17,7 +18,7 @@ use entity::tasks::task_run::{Column, Entity, Model, RunReason};
 
 pub(crate) use actions::cancel_running;
 pub use actions::{ReplayTaskRun, cancel, replay, retry};
-pub(crate) use actions::{change, launch_replay, require_still_there};
+pub(crate) use actions::{change, launch_replay, require_still_there, why_not_retried};
 pub use create::{CreateTaskRun, Submitted, create, submit, wait};
 pub(crate) use create::{check_input, new_run, replayed};
 pub(crate) use events::parse_types;
@@ -32,7 +33,6 @@ use crate::engine::transitions::MOST_LOST;
 use crate::error::{Error, Result};
 use crate::tasks::run_keys;
 use crate::tasks::run_waits;
-use crate::tasks::workers;
 
 /// What a list of runs may be narrowed to.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -103,14 +103,14 @@ impl TaskRunFilter {
 pub async fn list(ctx: &Ctx, paging: &Paging, filter: TaskRunFilter) -> Result<Page<TaskRunView>> {
     let mut page = crud::rows::<Entity>(ctx, paging, filter.condition()?).await?.map(TaskRunView::from);
     run_waits::fill(ctx, &mut page.data).await?;
-    workers::shown_reasons(ctx, &mut page.data).await?;
+    shown::reasons(ctx, &mut page.data).await?;
     Ok(page)
 }
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     let mut run = TaskRunView::from(load(ctx, id).await?);
     run_waits::fill(ctx, std::slice::from_mut(&mut run)).await?;
-    workers::shown_reasons(ctx, std::slice::from_mut(&mut run)).await?;
+    shown::reasons(ctx, std::slice::from_mut(&mut run)).await?;
     Ok(run)
 }
 
