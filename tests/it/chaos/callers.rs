@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Stage;
+use super::batches;
 use super::dice::Dice;
 use super::history::{Creation, Seen, Verb, Wish, id};
 use super::targets::HAPPENED;
@@ -17,7 +18,7 @@ use crate::support::Answer;
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Tries of a request whose `Idempotency-Key` makes one of many.
-const TRIES: u32 = 200;
+pub const TRIES: u32 = 200;
 /// With so many live runs nobody creates another, so that the end can be waited for.
 const MOST_LIVE: i64 = 60;
 
@@ -28,6 +29,14 @@ pub struct Caller {
     pub stage: Arc<Stage>,
     pub number: usize,
     pub dice: Dice,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    None,
+    Json(&'a Value),
+    Lines(&'a str),
 }
 
 /// What was answered in the end.
@@ -52,7 +61,8 @@ impl Caller {
                 0..65 => self.create(&case).await,
                 65..75 => self.wish(Verb::Cancel).await,
                 75..85 => self.wish(Verb::Retry).await,
-                85..92 => {
+                85..87 => batches::start(&self, &case).await,
+                87..92 => {
                     self.event(&json!({ "type": HAPPENED, "dedupeId": case, "data": { "case": case } })).await
                 }
                 _ => self.look().await,
@@ -66,9 +76,11 @@ impl Caller {
         let said = format!("{case}{}", dice.pick(&SCRIPTS).unwrap());
         let mut dedupe_key = None;
         let mut body = match dice.below(100) {
-            0..45 => json!({ "agentId": targets.agent, "input": said }),
-            45..60 => json!({ "agentId": targets.narrow, "input": said }),
-            60..80 => json!({ "definitionId": dice.pick(&targets.tools), "input": { "case": case } }),
+            0..35 => json!({ "agentId": targets.agent, "input": said }),
+            35..50 => json!({ "agentId": targets.narrow, "input": said }),
+            50..58 => json!({ "definitionId": targets.graph, "input": { "case": case, "items": [1, 2, 3] } }),
+            58..68 => json!({ "definitionId": targets.remote, "input": { "case": case } }),
+            68..80 => json!({ "definitionId": dice.pick(&targets.tools), "input": { "case": case } }),
             80..92 => {
                 let customer = format!("customer {}", dice.below(2));
                 json!({ "definitionId": targets.keyed, "input": { "case": case, "customer": customer } })
@@ -177,7 +189,7 @@ impl Caller {
 
     /// A run that was acknowledged is there.
     async fn read(&self, run: Uuid) -> Option<Value> {
-        let answer = self.send("GET", &format!("/v1/task-runs/{run}"), None, None).await?;
+        let answer = self.send("GET", &format!("/v1/task-runs/{run}"), None, Body::None).await?;
         self.stage.history.count("get", &answer.status.to_string());
         match answer.status {
             200 => {
@@ -223,9 +235,25 @@ impl Caller {
         body: &Value,
         tries: u32,
     ) -> Option<Told> {
+        self.until_told(name, path, key, Body::Json(body), tries).await
+    }
+
+    /// JSON lines.
+    pub async fn upload(&self, path: &str, lines: &str, tries: u32) -> Option<Told> {
+        self.until_told("upload", path, None, Body::Lines(lines), tries).await
+    }
+
+    async fn until_told(
+        &self,
+        name: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Body<'_>,
+        tries: u32,
+    ) -> Option<Told> {
         let mut is_in_doubt = false;
         for _ in 0..tries {
-            let answer = self.send("POST", path, key, Some(body)).await;
+            let answer = self.send("POST", path, key, body).await;
             let told = answer.as_ref().map_or("lost".to_owned(), |answer| answer.status.to_string());
             self.stage.history.count(name, &told);
             match answer {
@@ -241,25 +269,21 @@ impl Caller {
         None
     }
 
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        key: Option<&str>,
-        body: Option<&Value>,
-    ) -> Option<Answer> {
+    async fn send(&self, method: &str, path: &str, key: Option<&str>, body: Body<'_>) -> Option<Answer> {
         let client = self.stage.targets.owner.at(&self.stage.cluster.url(&self.dice));
         let mut request = client.request(method, path).timeout(PATIENCE);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        request = match body {
+            Body::None => request,
+            Body::Json(body) => request.json(body),
+            Body::Lines(lines) => request.header("content-type", "application/jsonl").body(lines.to_owned()),
+        };
         client.attempt(request).await.ok()
     }
 
-    fn wrong(&self, name: &str, answer: &Answer) {
+    pub fn wrong(&self, name: &str, answer: &Answer) {
         let told = format!("{name} was answered {}: {}", answer.status, answer.text);
         self.stage.history.record().wrong.push(told);
     }
@@ -281,11 +305,12 @@ pub async fn review(stage: Arc<Stage>, dice: Dice, stop: CancellationToken) {
     let caller = Caller { stage, number: 0, dice };
     while !stop.is_cancelled() {
         tokio::time::sleep(PAUSE * 4).await;
-        let open = caller.send("GET", "/v1/approvals?status=PENDING&limit=100", None, None).await;
+        let open = caller.send("GET", "/v1/approvals?status=PENDING&limit=100", None, Body::None).await;
         let Some(open) = open.filter(|answer| answer.status == 200) else { continue };
         for approval in open.body["data"].as_array().unwrap() {
             let path = format!("/v1/approvals/{}/decide", approval["id"].as_str().unwrap());
-            let answer = caller.send("POST", &path, None, Some(&json!({ "decision": "APPROVE" }))).await;
+            let answer =
+                caller.send("POST", &path, None, Body::Json(&json!({ "decision": "APPROVE" }))).await;
             let told = answer.map_or("lost".to_owned(), |answer| answer.status.to_string());
             caller.stage.history.count("decide", &told);
         }

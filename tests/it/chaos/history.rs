@@ -16,6 +16,8 @@ pub struct Record {
     pub seen: Vec<Seen>,
     /// The dedupe ids of events that were acknowledged.
     pub events: Vec<String>,
+    /// Batches whose start was acknowledged.
+    pub batches: Vec<Uuid>,
     /// Answers that say that something is wrong, whatever the database says.
     pub wrong: Vec<String>,
     /// What was answered or not, by operation.

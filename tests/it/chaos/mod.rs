@@ -3,6 +3,7 @@
 //!
 //! A short slice runs with the tests; `tests/chaos` runs the same for as long as one likes.
 
+mod batches;
 mod callers;
 mod cluster;
 mod dice;
@@ -12,6 +13,7 @@ mod stand_in;
 mod targets;
 mod verdict;
 mod watch;
+mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,9 +34,11 @@ use self::stand_in::StandIn;
 use self::targets::Targets;
 use self::verdict::Story;
 use self::watch::Watch;
+use self::workers::Stale;
 use crate::support::Backend;
 
 const CALLERS: usize = 6;
+const WORKERS: usize = 2;
 /// After this much quiet nothing is left over.
 const QUIET: Duration = Duration::from_secs(60);
 const SHOWN: usize = 20;
@@ -47,6 +51,7 @@ pub struct Stage {
     targets: Targets,
     history: History,
     watch: Watch,
+    stale: Stale,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +95,15 @@ async fn unleash(backend: Backend, seed: u64, extent: Extent) {
     let targets = Targets::make(&cluster.first_url(), &stand_in).await;
     let db = Db::connect_beside(&cluster.database).await.unwrap();
     let watch = Watch::new(db.clone(), clock.clone());
-    let stage = Arc::new(Stage { clock, cluster, stand_in, targets, history: History::default(), watch });
+    let stage = Arc::new(Stage {
+        clock,
+        cluster,
+        stand_in,
+        targets,
+        history: History::default(),
+        watch,
+        stale: Stale::default(),
+    });
 
     let left = play(&stage, &dice, backend, extent, &db).await;
     stage.cluster.stop().await;
@@ -131,6 +144,9 @@ async fn play(stage: &Arc<Stage>, dice: &Dice, backend: Backend, extent: Extent,
     }
     let mut others = JoinSet::new();
     others.spawn(callers::review(stage.clone(), dice.split(), looks.clone()));
+    for number in 1..=WORKERS {
+        others.spawn(workers::work(stage.clone(), number, dice.split(), looks.clone()));
+    }
     let (watching, looking) = (stage.clone(), looks.clone());
     others.spawn(async move { watching.watch.look_on(&watching.targets, looking).await });
 
@@ -153,7 +169,11 @@ async fn all(mut tasks: JoinSet<()>) {
 /// The live runs after a minute without faults and new requests, or none before.
 async fn quiet(db: &Db, clock: &Clock) -> Vec<String> {
     let end = clock.now() + TimeDelta::from_std(QUIET).unwrap();
-    let sql = "SELECT id, status, reason FROM task_run WHERE status IN ('PENDING', 'RUNNING', 'WAITING')";
+    let sql = "SELECT id, status, reason FROM task_run WHERE status IN ('PENDING', 'RUNNING', 'WAITING') \
+         UNION ALL SELECT id, status, 'batch' FROM batch_task WHERE status IN ('VALIDATING', 'RUNNING') \
+         UNION ALL SELECT id, status, 'wait' FROM run_wait WHERE status = 'OPEN' \
+         UNION ALL SELECT id, status, 'approval' FROM approval WHERE status = 'PENDING' \
+         UNION ALL SELECT id, status, 'fire' FROM schedule_fire WHERE status = 'PENDING'";
     loop {
         let live: Vec<_> = match db.system(Reason::Operations).query(sql, Vec::new()).await {
             Ok(rows) => rows
@@ -189,6 +209,12 @@ fn report(stage: &Stage, story: &Story) {
         record.creations.len()
     );
     println!("answers: {:?}", record.answers);
+    println!(
+        "workers: {:?}; {} batches of {} targets",
+        stage.stale,
+        story.batches.len(),
+        story.targets.len()
+    );
     println!(
         "{} leases lost, {} runs resumed, {} retried; {} model calls, {} effects; {} samples, at most {} at a limit of {}",
         events("run.lease_lost"),

@@ -27,6 +27,12 @@ pub struct Targets {
     /// Is started each second by the schedule.
     pub scheduled: Uuid,
     pub schedule: Uuid,
+    /// A graph: `echo`, then `charge` for each of three, then `echo`.
+    pub graph: Uuid,
+    /// A worker's.
+    pub remote: Uuid,
+    /// Of the targets of batches.
+    pub batch: Uuid,
 }
 
 pub const HAPPENED: &str = "chaos.happened";
@@ -60,9 +66,21 @@ impl Targets {
             listening: define("listening", json!({ "toolId": echo, "trigger": on_happened() })).await,
             scheduled,
             schedule: schedule(&acme, scheduled).await,
+            graph: parsed(&acme.graph("graph", steps()).await),
+            remote: parsed(&acme.remote("remote", json!({}), json!({})).await),
+            batch: define("batch", json!({ "toolId": charge })).await,
             owner,
         }
     }
+}
+
+fn steps() -> Value {
+    json!([
+        { "id": "first", "tool": "echo", "input": { "case": "{{ input.case }}" } },
+        { "id": "each", "tool": "charge", "needs": ["first"], "forEach": "{{ input.items }}",
+          "input": { "case": "{{ input.case }}-{{ item }}" } },
+        { "id": "last", "tool": "echo", "needs": ["each"], "input": { "case": "{{ input.case }}" } },
+    ])
 }
 
 fn one_a_customer() -> Value {

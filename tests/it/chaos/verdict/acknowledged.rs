@@ -49,6 +49,8 @@ fn end(run: &Model, story: &Story) -> Option<String> {
         (RunStatus::Completed, _) => None,
         (RunStatus::Cancelled, _) if story.count(run.id, "run.cancelled") > 0 => None,
         (RunStatus::Failed, RunReason::WorkerLost) if story.count(run.id, "run.lease_lost") >= 2 => None,
+        // Of a graph whose step was cancelled or lost.
+        (RunStatus::Failed, RunReason::DependencyFailed) if run.children > 0 => None,
         (status, reason) => Some(format!("it is {status:?}({reason:?}) at the end, {:?}", run.error)),
     }
 }
@@ -86,7 +88,9 @@ fn wishes(record: &Record, story: &Story) -> Vec<String> {
         }
     }
     let mut wrong = Vec::new();
-    for run in story.runs.keys() {
+    // What becomes of children their parents decide.
+    let own = story.runs.values().filter(|run| run.parent_run_id.is_none()).map(|run| &run.id);
+    for run in own {
         let (sure, doubtful) = counts.get(&(*run, false)).copied().unwrap_or_default();
         let retried = story.count(*run, "run.retried");
         if !(sure..=sure + doubtful).contains(&retried) {

@@ -6,15 +6,16 @@ mod leases;
 mod money;
 mod started;
 mod timeline;
+mod trees;
 
 use std::collections::HashMap;
 
-use entity::tasks::{approval, run_event, run_step, task_run};
+use entity::tasks::{approval, batch_task, run_event, run_step, task_run, task_target};
 use sea_orm::FromQueryResult;
 use service::db::{Db, Reason};
 use uuid::Uuid;
 
-use super::Stage;
+use super::{Stage, batches};
 
 /// Everything that the database holds of runs.
 pub struct Story {
@@ -22,6 +23,8 @@ pub struct Story {
     pub events: HashMap<Uuid, Vec<run_event::Model>>,
     pub steps: HashMap<Uuid, Vec<run_step::Model>>,
     pub approvals: Vec<approval::Model>,
+    pub batches: Vec<batch_task::Model>,
+    pub targets: Vec<task_target::Model>,
 }
 
 impl Story {
@@ -36,8 +39,10 @@ impl Story {
             steps.entry(step.run_id).or_default().push(step);
         }
         let approvals = all(db, "SELECT * FROM approval").await;
+        let batches = all(db, "SELECT * FROM batch_task").await;
+        let targets = all(db, "SELECT * FROM task_target").await;
         let runs = runs.into_iter().map(|run| (run.id, run)).collect();
-        Self { runs, events, steps, approvals }
+        Self { runs, events, steps, approvals, batches, targets }
     }
 
     pub fn events(&self, run: Uuid) -> &[run_event::Model] {
@@ -79,5 +84,7 @@ pub async fn judge(stage: &Stage, story: &Story, db: &Db) -> Vec<String> {
     }
     wrong.extend(effects::check(stage, story));
     wrong.extend(started::check(stage, story, db).await);
+    wrong.extend(trees::check(story, stage.targets.graph));
+    wrong.extend(batches::check(story, &stage.history.record().batches, stage.targets.batch));
     wrong
 }

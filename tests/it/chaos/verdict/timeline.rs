@@ -93,6 +93,8 @@ impl Walk<'_> {
                     return Some("its cancel was requested".to_owned());
                 }
             }
+            // To wait for children is no attempt, as to be given back is none.
+            "run.waiting" if event.data["started"].is_u64() => self.attempt -= 1,
             "run.released" => self.attempt -= 1,
             "run.cancel_requested" => self.cancel_requested = true,
             "run.retried" => self.cancel_requested = false,
