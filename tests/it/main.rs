@@ -7,6 +7,8 @@ mod support;
 mod agents;
 mod backup;
 mod chaos;
+mod commands;
+mod conventions;
 mod docs;
 mod engine;
 mod governance;

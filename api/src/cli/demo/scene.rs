@@ -46,17 +46,20 @@ impl Scene {
 
     /// The live run of an earlier demo, or a new one.
     pub async fn run(&self) -> Result<Uuid, Failure> {
+        let brief = definition(&self.ctx, BRIEF).await?.ok_or("the demo's task definition was deleted")?;
         for status in [RunStatus::Running, RunStatus::Pending, RunStatus::Waiting] {
-            let filter = TaskRunFilter { status: Some(status), ..TaskRunFilter::default() };
+            let filter = TaskRunFilter {
+                status: Some(status),
+                definition_id: Some(brief),
+                ..TaskRunFilter::default()
+            };
             let live = task_runs::list(&self.ctx, &Paging::default(), filter).await?.data;
             if let Some(run) = live.first() {
                 println!("A run was interrupted: it goes on where it was. Finished steps are not repeated.");
                 return Ok(run.id);
             }
         }
-        let definition =
-            definition(&self.ctx, BRIEF).await?.ok_or("the demo's task definition was deleted")?;
-        let body = json!({ "definitionId": definition, "input": { "topic": "agents in production", "script": script() } });
+        let body = json!({ "definitionId": brief, "input": { "topic": "agents in production", "script": script() } });
         Ok(task_runs::create(&self.ctx, serde_json::from_value(body)?).await?.run.id)
     }
 
