@@ -80,6 +80,11 @@ impl View {
         !is_hidden && (sight.only.is_none() || sight.only == workspace)
     }
 
+    /// The STRICT workspaces of whose team the caller is not.
+    pub fn hidden(&self) -> &[Uuid] {
+        self.sight.as_ref().map_or(&[], |sight| sight.hidden.as_slice())
+    }
+
     /// # Errors
     /// [`Error::Forbidden`] where the caller's role in the workspace lacks the operation's permission.
     pub fn require(&self, workspace: Option<Uuid>) -> Result<()> {

@@ -236,7 +236,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     }
     api_keys::revoke_all_within(&tx, id, now).await?;
     tx.delete::<team_member::Entity>(team_member::Column::WorkspaceId.eq(id)).await?;
-    ctx.commit(tx, Change::deleted::<Entity>(id, &WorkspaceView::from(row))).await?;
+    ctx.commit(tx, Change::deleted::<Entity>(id, Some(id), &WorkspaceView::from(row))).await?;
     ctx.core.principals.clear();
     Ok(())
 }
