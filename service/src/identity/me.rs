@@ -121,8 +121,10 @@ pub struct UpdateMe {
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
-    #[schema(value_type = String, format = Password, example = "correct horse battery")]
-    pub current_password: SecretString,
+    /// Where the account has one; else a sign-in of the last ten minutes is needed.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, example = "correct horse battery")]
+    pub current_password: Option<SecretString>,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 128, example = "a ship in port is safe")]
     pub new_password: SecretString,
 }
@@ -173,14 +175,14 @@ pub async fn update(ctx: &Ctx, expected: Expected, update: UpdateMe) -> Result<M
     Ok(changed.into())
 }
 
-/// Changes the password and ends the person's other sessions.
+/// Changes the password, or chooses the first one, and ends the person's other sessions.
 ///
 /// # Errors
-/// 403 `person_only`; 422 at `/currentPassword` or `/newPassword`; 429 `sign_in_attempts`.
+/// 403 `person_only`, `fresh_sign_in_required`; 422 at `/currentPassword` or `/newPassword`; 429 `sign_in_attempts`.
 pub async fn change_password(ctx: &Ctx, change: ChangePassword) -> Result<()> {
     let ChangePassword { current_password, new_password } = change;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
-    users::require_password(core, &user, current_password, "/currentPassword").await?;
+    users::require_presence(ctx, &user, current_password, "/currentPassword").await?;
     let hash = users::hash_password(core, "/newPassword", new_password).await?;
     let now = core.clock.now();
     let tx = core.db.system(Reason::People).begin().await?;
