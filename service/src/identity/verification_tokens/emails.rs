@@ -62,7 +62,7 @@ pub async fn request_verification(ctx: &Ctx) -> Result<()> {
         return Ok(());
     }
     let tx = core.db.system(Reason::People).begin().await?;
-    send(core, &tx, &user, Purpose::VerifyEmail, &user.email).await?;
+    send(core, &tx, Some(&user), Purpose::VerifyEmail, &user.email).await?;
     tx.commit().await
 }
 
@@ -90,7 +90,7 @@ pub async fn request_change(ctx: &Ctx, request: RequestEmailChange) -> Result<()
     let tx = core.db.system(Reason::People).begin().await?;
     match users::by_email(tx.connection(), &email).await? {
         Some(_) => mails::queue(core, tx.connection(), &email, &Letter::AddressInUse).await?,
-        None => send(core, &tx, &user, Purpose::ChangeEmail, &email).await?,
+        None => send(core, &tx, Some(&user), Purpose::ChangeEmail, &email).await?,
     }
     let change = Change::to("user", user.id).with(json!({ "emailChangeRequested": true }));
     let _recorded = ctx.record(tx.connection(), change).await?;
