@@ -29,8 +29,8 @@ use crate::notifications::notify::{Notice, notify};
 
 pub use consents::{AcceptDocument, ConsentDocument, ConsentView, ConsentsView, accept};
 pub use departure::{DeleteMe, delete};
-pub use devices::{MySessionPage, MySessionView, end_session, list_sessions};
-pub use export::{MyDataView, MyKeyView, export};
+pub use devices::{KnownSessionView, MySessionPage, MySessionView, end_session, list_sessions};
+pub use export::{MyDataView, MyDeviceView, MyKeyView, export};
 
 const UPDATE: &str = "UPDATE app_user SET name = $3, image = $4, tenant_id = $5, updated_at = $6,
     revision = revision + 1 WHERE id = $1 AND revision = $2 AND is_active";
