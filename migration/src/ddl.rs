@@ -32,7 +32,7 @@ pub async fn run(manager: &SchemaManager<'_>, ddl: &str) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// A rule that the database itself keeps: `event` (`INSERT`, `UPDATE` or `DELETE`) on a row of `table` is refused
+/// A rule that the database itself keeps: `event` (`INSERT`, `UPDATE`, `UPDATE OF` a column, or `DELETE`) on a row of `table` is refused
 /// where `when` holds of `OLD` and `NEW`. One condition serves both databases.
 pub struct Guard {
     pub table: &'static str,
@@ -43,7 +43,7 @@ pub struct Guard {
 
 impl Guard {
     fn name(&self) -> String {
-        format!("{}_{}_guard", self.table, self.event.to_lowercase())
+        format!("{}_{}_guard", self.table, self.event.to_lowercase().replace(' ', "_"))
     }
 
     pub async fn set(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
@@ -66,6 +66,17 @@ impl Guard {
         let trigger =
             format!("CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()");
         connection.execute_unprepared(&trigger).await.map(|_| ())
+    }
+
+    /// While its table stays.
+    pub async fn lift(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let of = match connection.get_database_backend() {
+            DbBackend::Sqlite => String::new(),
+            _ => format!(" ON {}", self.table),
+        };
+        connection.execute_unprepared(&format!("DROP TRIGGER {}{of}", self.name())).await?;
+        self.forget(manager).await
     }
 
     /// After its table is gone.

@@ -43,6 +43,8 @@ mod m20261128_000090_definition_pauses;
 mod m20261128_000091_rate_buckets;
 mod m20261128_000100_event_positions;
 mod m20261128_000101_worker_deliveries;
+mod m20261128_000110_audit_places;
+mod m20261128_000111_privacy_traces;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{MigratorTrait, MigratorTraitSelf};
@@ -91,6 +93,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000091_rate_buckets::Migration),
             Box::new(m20261128_000100_event_positions::Migration),
             Box::new(m20261128_000101_worker_deliveries::Migration),
+            Box::new(m20261128_000110_audit_places::Migration),
+            Box::new(m20261128_000111_privacy_traces::Migration),
         ]
     }
 }

@@ -60,6 +60,11 @@ pub const CODES: &[CodeRow] = &[
     row("no_membership", 403, "The person has no active membership in the tenant."),
     row("second_factor_required", 403, "The tenant requires a second factor, and the member has none."),
     row("email_unverified", 403, "The person's e-mail is not verified: they act in their first tenant only."),
+    row(
+        "fresh_sign_in_required",
+        403,
+        "The account has no password: sign in again, then repeat it within ten minutes.",
+    ),
     row("oidc_email_unverified", 403, "The provider does not vouch for the e-mail of an unknown account."),
     row("oidc_other_account", 403, "The person with that e-mail has another account at the provider."),
     row("oidc_unknown_person", 403, "Nobody has invited the person who signs in with an account elsewhere."),

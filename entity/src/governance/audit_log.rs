@@ -41,6 +41,8 @@ pub struct Model {
     pub detail_hash: Vec<u8>,
     pub hash: Vec<u8>,
     pub created_at: DateTimeUtc,
+    /// Who is told of it in the feed; no part of the chain.
+    pub workspace_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

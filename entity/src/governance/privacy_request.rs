@@ -38,8 +38,13 @@ pub struct Model {
     pub status: PrivacyStatus,
     pub note: Option<String>,
     pub requested_by: String,
-    /// The number of the last audit row that was looked at.
+    /// The number of the last audit row that was rid of the person.
     pub position: i64,
+    /// That of the last one which was asked by what the person is found.
+    pub gathered: i64,
+    /// By what that is; nothing once the erasure is complete.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub traces: Json,
     #[sea_orm(column_type = "JsonBinary")]
     pub receipt: Json,
     pub revision: i64,

@@ -136,7 +136,8 @@ pub async fn put(
         Some(before) => Change::updated::<Entity>(agent, &before, &now),
         None => Change::created::<Entity>(agent, &now),
     };
-    ctx.commit(tx, change).await?;
+    // Its id in the log is the agent's.
+    ctx.commit(tx, change.within(row.workspace_id)).await?;
     Ok(Bound { view: now, agent_revision: row.revision })
 }
 
@@ -152,7 +153,7 @@ pub async fn delete(ctx: &Ctx, agent: Uuid, tool: Uuid, expected: Expected) -> R
     }
     release_bindings(ctx, &tx, &row).await?;
     let change = Change::of::<Entity>(agent).with(json!({ "agentId": agent, "toolId": tool }));
-    ctx.commit(tx, change).await
+    ctx.commit(tx, change.within(row.workspace_id)).await
 }
 
 async fn release_bindings(ctx: &Ctx, tx: &TenantTx, row: &agent::Model) -> Result<agent::Model> {

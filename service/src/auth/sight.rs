@@ -17,12 +17,11 @@ use crate::db::SystemDb;
 use crate::engine::transitions::Workspaces;
 use crate::error::{Error, Result};
 
-/// A deleted workspace hides what is left of it: its runs, until retention removes them.
+/// A deleted STRICT workspace hides whatever is left of it, for as long as its row is there: nothing has to be
+/// looked for, and how many there may be is bounded where they are made.
 const LOAD: &str = "SELECT w.id, w.isolation, m.role FROM workspace w \
      LEFT JOIN team_member m ON m.tenant_id = w.tenant_id AND m.workspace_id = w.id AND m.user_id = $2 \
-     WHERE w.tenant_id = $1 AND (m.role IS NOT NULL OR (w.isolation = 'STRICT' AND (w.deleted_at IS NULL \
-         OR EXISTS (SELECT 1 FROM task_run r WHERE r.tenant_id = w.tenant_id AND r.workspace_id = w.id)))) \
-     ORDER BY w.id";
+     WHERE w.tenant_id = $1 AND (m.role IS NOT NULL OR w.isolation = 'STRICT') ORDER BY w.id";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sight {
@@ -78,6 +77,11 @@ impl View {
         let Some(sight) = &self.sight else { return true };
         let is_hidden = workspace.is_some_and(|id| sight.hidden.contains(&id));
         !is_hidden && (sight.only.is_none() || sight.only == workspace)
+    }
+
+    /// The STRICT workspaces of whose team the caller is not.
+    pub fn hidden(&self) -> &[Uuid] {
+        self.sight.as_ref().map_or(&[], |sight| sight.hidden.as_slice())
     }
 
     /// # Errors

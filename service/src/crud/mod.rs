@@ -208,8 +208,9 @@ where
     };
     if gone {
         R::follow(ctx, &tx, Some(&row), None).await?;
+        let workspace = R::Entity::workspace(&row);
         let was = R::View::from(row);
-        return ctx.commit(tx, Change::deleted::<R::Entity>(id, &was)).await;
+        return ctx.commit(tx, Change::deleted::<R::Entity>(id, workspace, &was)).await;
     }
     match expected {
         Expected::OneOf(_) => Err(Error::PreconditionFailed),

@@ -101,6 +101,7 @@ impl From<Model> for AuditLogView {
             detail_hash: _,
             hash,
             created_at,
+            workspace_id: _,
         } = row;
         let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
         Self {

@@ -187,6 +187,7 @@ pub const COLUMNS: &[(&str, &[(&str, Holds)])] = &[
             ("status", Nothing),
             ("note", Content),
             ("requested_by", Pseudonym),
+            ("traces", Personal),
             ("receipt", Nothing),
         ],
     ),

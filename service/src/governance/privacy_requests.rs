@@ -5,6 +5,7 @@
 
 mod erasure;
 mod export;
+mod traces;
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,8 @@ impl From<Model> for PrivacyRequestView {
             note,
             requested_by,
             position: _,
+            gathered: _,
+            traces: _,
             receipt,
             revision: _,
             created_at,
@@ -174,6 +177,8 @@ pub async fn create(ctx: &Ctx, create: CreatePrivacyRequest) -> Result<PrivacyRe
         note,
         requested_by: ctx.actor.to_string(),
         position: 0,
+        gathered: 0,
+        traces: json!({}),
         receipt: json!({ "erased": {} }),
         revision: 1,
         created_at: now,

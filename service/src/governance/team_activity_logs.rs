@@ -72,7 +72,7 @@ pub struct TeamActivityLogFilter {
 impl TeamActivityLogFilter {
     fn condition(&self, ctx: &Ctx) -> Condition {
         Condition::all()
-            .add(seen::by(ctx))
+            .add_option(seen::by(ctx))
             .add(Column::Outcome.eq(AuditOutcome::Succeeded))
             .add(Column::Resource.is_not_in(PRIVATE))
             .add_option(self.user_id.map(|user| Column::UserId.eq(user)))

@@ -29,8 +29,8 @@ use crate::notifications::notify::{Notice, notify};
 
 pub use consents::{AcceptDocument, ConsentDocument, ConsentView, ConsentsView, accept};
 pub use departure::{DeleteMe, delete};
-pub use devices::{MySessionPage, MySessionView, end_session, list_sessions};
-pub use export::{MyDataView, MyKeyView, export};
+pub use devices::{KnownSessionView, MySessionPage, MySessionView, end_session, list_sessions};
+pub use export::{MyDataView, MyDeviceView, MyKeyView, export};
 
 const UPDATE: &str = "UPDATE app_user SET name = $3, image = $4, tenant_id = $5, updated_at = $6,
     revision = revision + 1 WHERE id = $1 AND revision = $2 AND is_active";
@@ -121,8 +121,10 @@ pub struct UpdateMe {
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
-    #[schema(value_type = String, format = Password, example = "correct horse battery")]
-    pub current_password: SecretString,
+    /// Where the account has one; else a sign-in of the last ten minutes is needed.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, example = "correct horse battery")]
+    pub current_password: Option<SecretString>,
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 128, example = "a ship in port is safe")]
     pub new_password: SecretString,
 }
@@ -173,14 +175,14 @@ pub async fn update(ctx: &Ctx, expected: Expected, update: UpdateMe) -> Result<M
     Ok(changed.into())
 }
 
-/// Changes the password and ends the person's other sessions.
+/// Changes the password, or chooses the first one, and ends the person's other sessions.
 ///
 /// # Errors
-/// 403 `person_only`; 422 at `/currentPassword` or `/newPassword`; 429 `sign_in_attempts`.
+/// 403 `person_only`, `fresh_sign_in_required`; 422 at `/currentPassword` or `/newPassword`; 429 `sign_in_attempts`.
 pub async fn change_password(ctx: &Ctx, change: ChangePassword) -> Result<()> {
     let ChangePassword { current_password, new_password } = change;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
-    users::require_password(core, &user, current_password, "/currentPassword").await?;
+    users::require_presence(ctx, &user, current_password, "/currentPassword").await?;
     let hash = users::hash_password(core, "/newPassword", new_password).await?;
     let now = core.clock.now();
     let tx = core.db.system(Reason::People).begin().await?;

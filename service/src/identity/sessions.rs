@@ -4,6 +4,7 @@
 //! person, a wrong password and an inactive person cannot be told apart, by answer or by work.
 
 pub(super) mod entrance;
+pub(super) mod familiar;
 pub(super) mod rotation;
 pub mod throttle;
 mod user_devices;
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
+use self::familiar::{Account, is_familiar};
 use super::second_factors::{self, ChallengeView};
 use super::{users, verification_tokens};
 use crate::auth::access_tokens::{LIFETIME_SECONDS, Subject};
@@ -99,7 +101,8 @@ pub async fn login(
 ) -> Result<SignedIn> {
     let Login { email, password, tenant_id } = login;
     let email = users::fold_email(&email);
-    let attempt = core.sign_ins.attempt(&email, request.ip).await?;
+    let familiar = is_familiar(core, Account::Email(&email), request.ip);
+    let attempt = core.sign_ins.attempt(&email, request.ip, familiar).await?;
     let user = users::by_email(core.db.system(Reason::SignIn).connection(), &email).await?;
     let user = user.filter(|user| user.is_active);
     let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());

@@ -127,10 +127,11 @@ pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, update: UpdateTenan
 /// Changes the caller's own tenant.
 ///
 /// # Errors
-/// 422.
+/// 422, at `/dataRetentionDays` `above_ceiling` for more than the plan allows.
 pub async fn update_own(ctx: &Ctx, expected: Expected, update: UpdateOwnTenant) -> Result<TenantView> {
     update.check()?;
-    crud::update::<Tenants>(ctx, ctx.tenant, expected, |row| update.apply(row)).await
+    let plans = &ctx.core.config.plans;
+    crud::update::<Tenants>(ctx, ctx.tenant, expected, |row| update.apply(row, plans.of(row.plan))).await
 }
 
 /// A row of a new tenant.

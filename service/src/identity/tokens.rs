@@ -74,9 +74,8 @@ pub async fn create(ctx: &Ctx, create: CreateToken) -> Result<TokenView> {
         Once::Replay(answer) => return Ok(answer),
         Once::First(tx) => tx,
     };
-    if tx.get::<task_run::Entity>(run_id).await?.is_none() {
-        return Err(Error::invalid("/runId", "not_found", "There is no such task run."));
-    }
+    let missing = || Error::invalid("/runId", "not_found", "There is no such task run.");
+    let run = tx.get::<task_run::Entity>(run_id).await?.ok_or_else(missing)?;
     let now = ctx.core.clock.now();
     let mut expires_at = now + TimeDelta::seconds(expires_in_seconds.unwrap_or(DEFAULT_SECONDS));
     if let Parent::Key(id) = parent
@@ -96,7 +95,8 @@ pub async fn create(ctx: &Ctx, create: CreateToken) -> Result<TokenView> {
         scopes,
     };
     let limits = json!({ "runId": run_id, "scopes": view.scopes, "expiresAt": expires_at });
-    tx.finish(Change::to("client token", id).with(limits), &view).await?;
+    let change = Change::to("client token", id).within(run.workspace_id).with(limits);
+    tx.finish(change, &view).await?;
     Ok(view)
 }
 

@@ -8,8 +8,9 @@ mod activity;
 mod directory;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::identity::app_user::{Column, Entity, Model, PlatformRole};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -22,7 +23,7 @@ use uuid::Uuid;
 use crate::auth::passwords;
 use crate::core::Core;
 use crate::ctx::{Actor, Ctx};
-use crate::db::{Reason, SystemTx};
+use crate::db::{Reason, SystemDb, SystemTx};
 use crate::error::{Error, Result};
 
 pub use activity::{deactivate, reactivate};
@@ -41,6 +42,9 @@ fn is_gone(user: &Model) -> bool {
 pub fn fold_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
+
+/// How long after signing in a person without a password may do what others give theirs for.
+const FRESH: TimeDelta = TimeDelta::minutes(10);
 
 /// Of a name that a provider gives.
 pub const LONGEST_NAME: usize = 120;
@@ -144,21 +148,49 @@ pub async fn caller(ctx: &Ctx) -> Result<Model> {
     let Actor::User { id } = ctx.actor else {
         return Err(Error::denied("person_only", "An API key may not do this: sign in."));
     };
-    let db = ctx.core.db.system(Reason::People);
-    by_id(db.connection(), id).await?.ok_or_else(|| Error::not_found("user"))
+    by_id(people(ctx).connection(), id).await?.ok_or_else(|| Error::not_found("user"))
+}
+
+fn people(ctx: &Ctx) -> SystemDb {
+    ctx.core.db.system(Reason::People)
+}
+
+/// That it is the person, and not somebody at their unlocked screen: their password, or, where the account has
+/// none, that the session was opened a moment ago, by whatever way they sign in.
+///
+/// # Errors
+/// 403 `fresh_sign_in_required`; 422 at `pointer`; 429 `sign_in_attempts`.
+pub async fn require_presence(
+    ctx: &Ctx,
+    user: &Model,
+    password: Option<SecretString>,
+    pointer: &str,
+) -> Result<()> {
+    match (&user.password_hash, password) {
+        (Some(_), Some(password)) => require_password(&ctx.core, user, password, pointer).await,
+        (Some(_), None) => Err(Error::invalid(pointer, "required", "Send your password as well.")),
+        (None, _) => require_fresh(ctx).await,
+    }
+}
+
+async fn require_fresh(ctx: &Ctx) -> Result<()> {
+    let sql = "SELECT id FROM session WHERE id = $1 AND revoked_at IS NULL AND created_at > $2";
+    let since = ctx.core.clock.now() - FRESH;
+    let session = ctx.session.unwrap_or_default();
+    if !people(ctx).query(sql, vec![session.into(), since.into()]).await?.is_empty() {
+        return Ok(());
+    }
+    let message = "Your account has no password: sign in again, and repeat this within ten minutes.";
+    Err(Error::denied("fresh_sign_in_required", message))
 }
 
 /// Guesses are counted with those of signing in.
 ///
 /// # Errors
 /// 422 at `pointer`; 429 `sign_in_attempts`.
-pub async fn require_password(
-    core: &Core,
-    user: &Model,
-    password: SecretString,
-    pointer: &str,
-) -> Result<()> {
-    let attempt = core.sign_ins.attempt(&user.email, None).await?;
+async fn require_password(core: &Core, user: &Model, password: SecretString, pointer: &str) -> Result<()> {
+    // Who is signed in is not held back by what strangers try.
+    let attempt = core.sign_ins.attempt(&user.email, None, ready(Ok(true))).await?;
     match core.passwords.verify(password, user.password_hash.as_deref()).await {
         Ok(true) => {
             attempt.succeeded().await;

@@ -3,7 +3,8 @@
 //!
 //! Invariants: a token works once, before its end, for its purpose, while the person's address is still
 //! the one it was sent to; of any number of uses at once one wins. Asking for one never tells whether
-//! the platform knows the address: the answer is the same, and so is the work.
+//! the platform knows the address: the answer is the same, and so are the statements of the one transaction
+//! before it. What differs is that one of them stores a row.
 
 mod emails;
 mod magic_links;
@@ -13,9 +14,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use entity::identity::app_user;
-use entity::identity::verification_token::{Model, Purpose};
-use entity::notifications::mail::MailKind;
-use sea_orm::{ActiveEnum as _, ActiveModelTrait as _, IntoActiveModel as _};
+use entity::identity::verification_token::Purpose;
+use sea_orm::ActiveEnum as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ pub use passwords::{RequestPasswordReset, ResetPassword, request as request_rese
 /// Mails of one purpose to one person in an hour; what is asked beyond them is answered the same.
 const MOST_AN_HOUR: i64 = 5;
 
+/// Nothing where the person is nobody.
+const INSERT: &str = "INSERT INTO verification_token (hash, user_id, purpose, email, created_at, expires_at)
+    SELECT $1, u.id, $3, $4, $5, $6 FROM app_user u WHERE u.id = $2";
 const COUNT: &str = "SELECT COUNT(*) AS sent FROM verification_token
     WHERE user_id = $1 AND purpose = $2 AND created_at > $3";
 const KNOWN: &str = "SELECT user_id FROM verification_token
@@ -60,44 +63,45 @@ fn minutes(purpose: Purpose) -> u32 {
     u32::try_from(lifetime(purpose).as_secs() / 60).unwrap_or(u32::MAX)
 }
 
-/// Sends a token to whoever has this address, if somebody does: one transaction in any case.
+/// Sends a token to whoever has this address, if somebody does.
 async fn send_to(core: &Core, email: &str, purpose: Purpose) -> Result<()> {
     let email = users::fold_email(email);
     let tx = core.db.system(Reason::SignIn).begin().await?;
     let user = users::by_email(tx.connection(), &email).await?.filter(|user| user.is_active);
-    match user {
-        Some(user) => send(core, &tx, &user, purpose, &email).await?,
-        None => mails::drop(core, tx.connection(), &email, kind(purpose), "UNKNOWN_RECIPIENT").await?,
-    }
+    send(core, &tx, user.as_ref(), purpose, &email).await?;
     tx.commit().await
 }
 
-/// Sends a token for the person to `email`, unless many were sent before.
+/// Sends a token for the person to `email`, unless many were sent before, or there is nobody: the statements
+/// are the same ones, and so is what is computed between them.
 async fn send(
     core: &Core,
     tx: &SystemTx,
-    user: &app_user::Model,
+    user: Option<&app_user::Model>,
     purpose: Purpose,
     email: &str,
 ) -> Result<()> {
     let now = core.clock.now();
-    let values = vec![user.id.into(), purpose.to_value().into(), (now - TimeDelta::hours(1)).into()];
+    let id = user.map_or(Uuid::nil(), |user| user.id);
+    let values = vec![id.into(), purpose.to_value().into(), (now - TimeDelta::hours(1)).into()];
     let counted = tx.query(COUNT, values).await?;
     let sent: i64 = counted.first().map_or(Ok(0), |row| row.try_get("", "sent"))?;
-    if sent >= MOST_AN_HOUR {
-        return mails::drop(core, tx.connection(), email, kind(purpose), "TOO_MANY").await;
-    }
-    let (token, hash) = VERIFICATION_TOKEN.generate(&core.ids);
-    let row = Model {
-        hash: hash.as_bytes().to_vec(),
-        user_id: user.id,
-        purpose,
-        email: email.to_owned(),
-        created_at: now,
-        expires_at: core.clock.after(lifetime(purpose)),
-        used_at: None,
+    let dropped = match user {
+        None => Some("UNKNOWN_RECIPIENT"),
+        Some(_) if sent >= MOST_AN_HOUR => Some("TOO_MANY"),
+        Some(_) => None,
     };
-    row.into_active_model().reset_all().insert(tx.connection()).await?;
+    let (token, hash) = VERIFICATION_TOKEN.generate(&core.ids);
+    let owner = if dropped.is_none() { id } else { Uuid::nil() };
+    let values = vec![
+        hash.as_bytes().to_vec().into(),
+        owner.into(),
+        purpose.to_value().into(),
+        email.into(),
+        now.into(),
+        core.clock.after(lifetime(purpose)).into(),
+    ];
+    tx.execute(INSERT, values).await?;
     let (token, minutes) = (&token, minutes(purpose));
     let letter = match purpose {
         Purpose::VerifyEmail => Letter::VerifyEmail { token, hours: minutes / 60 },
@@ -105,16 +109,7 @@ async fn send(
         Purpose::MagicLink => Letter::MagicLink { token, minutes },
         Purpose::ChangeEmail => Letter::ChangeEmail { token, hours: minutes / 60 },
     };
-    mails::queue(core, tx.connection(), email, &letter).await
-}
-
-fn kind(purpose: Purpose) -> MailKind {
-    match purpose {
-        Purpose::VerifyEmail => MailKind::VerifyEmail,
-        Purpose::ResetPassword => MailKind::ResetPassword,
-        Purpose::MagicLink => MailKind::MagicLink,
-        Purpose::ChangeEmail => MailKind::ChangeEmail,
-    }
+    mails::queue_unless(core, tx.connection(), email, &letter, dropped).await
 }
 
 /// Refuses a token that cannot be used, before anything costly is done for it.

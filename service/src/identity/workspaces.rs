@@ -30,8 +30,11 @@ pub use views::{CreateWorkspace, UpdateWorkspace, WorkspaceFilter, WorkspacePage
 
 /// Workspaces of a tenant, and deleted ones of which runs are left.
 const MOST: i64 = 200;
-const COUNT: &str = "SELECT COUNT(*) AS kept FROM workspace w WHERE w.tenant_id = $1 AND (w.deleted_at IS NULL \
-     OR EXISTS (SELECT 1 FROM task_run r WHERE r.tenant_id = w.tenant_id AND r.workspace_id = w.id))";
+/// STRICT ones that were deleted: what is left of each stays hidden, so every caller's sight names it.
+const MOST_BURIED: i64 = 2_000;
+const COUNT: &str = "SELECT COUNT(CASE WHEN deleted_at IS NULL THEN 1 END) AS kept, \
+     COUNT(CASE WHEN deleted_at IS NOT NULL AND isolation = 'STRICT' THEN 1 END) AS buried \
+     FROM workspace WHERE tenant_id = $1";
 
 pub struct Workspaces;
 
@@ -94,20 +97,30 @@ pub async fn create(ctx: &Ctx, create: CreateWorkspace) -> Result<WorkspaceView>
         Once::First(tx) => tx,
     };
     tx.lock_tenant().await?;
-    let kept: i64 = match tx.query(COUNT, Vec::new()).await?.first() {
-        Some(row) => row.try_get("", "kept")?,
-        None => 0,
-    };
-    if kept >= MOST {
-        let message = format!("A tenant has at most {MOST} workspaces: delete some first.");
-        return Err(Error::conflict("too_many_workspaces", message));
-    }
+    require_room(&tx, isolation).await?;
     let row = tx.insert::<Entity>(row).await.map_err(on_violation(Violation::Unique, Workspaces::taken()))?;
     join(ctx, &tx, id).await?;
     let view = WorkspaceView::from(row);
     tx.finish(Change::created::<Entity>(id, &view), &view).await?;
     ctx.core.principals.clear();
     Ok(view)
+}
+
+async fn require_room(tx: &TenantTx, isolation: Isolation) -> Result<()> {
+    let counted = tx.query(COUNT, Vec::new()).await?;
+    let count = |column| counted.first().map_or(Ok(0), |row| row.try_get::<i64>("", column));
+    if count("kept")? >= MOST {
+        let message = format!("A tenant has at most {MOST} workspaces: delete some first.");
+        return Err(Error::conflict("too_many_workspaces", message));
+    }
+    if isolation == Isolation::Strict && count("buried")? >= MOST_BURIED {
+        let message = format!(
+            "{MOST_BURIED} STRICT workspaces were deleted, and what is left of them stays hidden: keep one for \
+             longer, or make a SHARED one."
+        );
+        return Err(Error::conflict("too_many_workspaces", message));
+    }
+    Ok(())
 }
 
 /// Puts the person behind the call into the team, with the role that they have.
@@ -211,8 +224,8 @@ async fn set_archived(ctx: &Ctx, id: Uuid, archived: bool) -> Result<WorkspaceVi
     Ok(view)
 }
 
-/// Its team ends and its keys are revoked; its slug is free at once. Its runs stay, seen by nobody if it was
-/// STRICT, until retention removes them.
+/// Its team ends and its keys are revoked; its slug is free at once. What else was in it
+/// stays until retention removes it, seen by nobody if it was STRICT.
 ///
 /// # Errors
 /// 409 `in_use` while agents, tools or definitions belong to it.
@@ -236,7 +249,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
     }
     api_keys::revoke_all_within(&tx, id, now).await?;
     tx.delete::<team_member::Entity>(team_member::Column::WorkspaceId.eq(id)).await?;
-    ctx.commit(tx, Change::deleted::<Entity>(id, &WorkspaceView::from(row))).await?;
+    ctx.commit(tx, Change::deleted::<Entity>(id, Some(id), &WorkspaceView::from(row))).await?;
     ctx.core.principals.clear();
     Ok(())
 }

@@ -153,37 +153,38 @@ pub async fn queue(
     recipient: &str,
     letter: &Letter<'_>,
 ) -> Result<()> {
+    queue_unless(core, transaction, recipient, letter, None).await
+}
+
+/// The same, but that nobody is to get it for the reason that `dropped` gives. That it was asked for is written
+/// down with the same statements and sealed all the same: only the row is shorter.
+pub async fn queue_unless(
+    core: &Core,
+    transaction: &impl ConnectionTrait,
+    recipient: &str,
+    letter: &Letter<'_>,
+    dropped: Option<&str>,
+) -> Result<()> {
     // Notices are of what was done to an account, and notifications wait by themselves: they all go.
     let always = matches!(letter.kind(), MailKind::SecurityNotice | MailKind::Notification);
-    if !always && has_many(core, transaction, recipient, letter.kind()).await? {
-        return drop(core, transaction, recipient, letter.kind(), "TOO_MANY").await;
-    }
+    let is_too_much = !always && has_many(core, transaction, recipient, letter.kind()).await?;
+    let reason = dropped.or(is_too_much.then_some("TOO_MANY"));
     let id = core.ids.next();
     let text = letter.text(&core.config.public_url);
     let sealed = core.keys.seal(&place(id), text.expose_secret().as_bytes())?;
-    let status = if core.smtp.is_some() { MailStatus::Queued } else { MailStatus::Kept };
-    let row = Model { sealed: Some(sealed), status, ..row(core, id, recipient, letter.kind()) };
-    let row = Model { subject: letter.subject(), ..row };
+    let row = row(core, id, recipient, letter.kind());
+    let row = match reason {
+        Some(reason) => Model { status: MailStatus::Dropped, reason: Some(reason.to_owned()), ..row },
+        None => {
+            let status = if core.smtp.is_some() { MailStatus::Queued } else { MailStatus::Kept };
+            Model { sealed: Some(sealed), status, subject: letter.subject(), ..row }
+        }
+    };
+    let status = row.status;
     row.into_active_model().reset_all().insert(transaction).await?;
     if status == MailStatus::Kept {
         tracing::info!(mail.id = %id, "no SMTP server is configured: a mail is kept at /v1/mails");
     }
-    Ok(())
-}
-
-/// Writes down that a mail was asked for and nobody is to get it: the same work as for one that is sent,
-/// so that neither the answer nor its time tells.
-pub async fn drop(
-    core: &Core,
-    transaction: &impl ConnectionTrait,
-    recipient: &str,
-    kind: MailKind,
-    reason: &str,
-) -> Result<()> {
-    let id = core.ids.next();
-    let reason = Some(reason.to_owned());
-    let row = Model { status: MailStatus::Dropped, reason, ..row(core, id, recipient, kind) };
-    row.into_active_model().reset_all().insert(transaction).await?;
     Ok(())
 }
 

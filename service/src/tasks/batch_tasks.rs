@@ -160,7 +160,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
             Expected::Any => Error::conflict("concurrent_update", "The batch is being changed: try again."),
         });
     }
-    ctx.commit(tx, Change::deleted::<Entity>(id, &BatchTaskView::from(row))).await?;
+    ctx.commit(tx, Change::deleted::<Entity>(id, row.workspace_id, &BatchTaskView::from(row))).await?;
     ctx.core.batches.ring();
     Ok(())
 }

@@ -269,7 +269,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
         });
     }
     tx.execute(FORGET_WAITING, vec![now.into(), id.into()]).await?;
-    ctx.commit(tx, Change::deleted::<Entity>(id, &ScheduledTaskView::from(row))).await
+    ctx.commit(tx, Change::deleted::<Entity>(id, row.workspace_id, &ScheduledTaskView::from(row))).await
 }
 
 const FORGET_WAITING: &str = "UPDATE schedule_fire SET status = 'SKIPPED', reason = 'SCHEDULE_DELETED', \

@@ -12,7 +12,9 @@ use service::core::World;
 use service::engine::{Attempt, Event, Executor, LeaseLost, Outcome, Progress};
 use tokio::sync::{mpsc, watch};
 
+use crate::support::receiver::Receiver;
 use crate::support::smtp::SmtpServer;
+use crate::support::workers::Worker;
 use crate::support::{App, Backend, Client, PASSWORD, Tenant, eventually, mails};
 
 async fn login(app: &App, email: &str) -> Client {
@@ -82,6 +84,59 @@ async fn a_restored_copy_waits_for_its_confirmation(backend: Backend) {
     assert_eq!(app.acme.owner.get("/v1/audit-logs/verify").await.expect(200)["intact"], true);
 }
 
+/// What goes on beside claims of the node's own: batches, workers that ask, workers that are sent their runs.
+async fn batches_and_workers_wait_as_well(backend: Backend) {
+    let mut app = App::start(backend).await;
+    let receiver = Receiver::start();
+    let owner = app.acme.owner.clone();
+    let echo = app.acme.builtin("echo", "builtin/echo").await;
+    let echo = app.acme.definition("echo", json!({ "toolId": echo })).await;
+    let (asked, sent) = (
+        app.acme.remote("asked", json!({}), json!({})).await,
+        app.acme.remote("sent", json!({}), json!({})).await,
+    );
+    let worker = Worker::register(&owner, "asked", &["function:asked"], 4).await;
+    let push = json!({ "name": "sent", "capabilities": ["function:sent"], "slots": 4, "delivery": { "url": receiver.url } });
+    owner.post("/v1/workers", push).await.expect(201);
+    begin(&mut app).await;
+    eventually("the node has noticed", async || app.core.quarantine.is_on()).await;
+    let owner = app.acme.owner.clone();
+    let worker = Worker { client: owner.clone(), ..worker };
+
+    let batch = json!({ "name": "b", "definitionId": echo });
+    let batch = owner.post("/v1/batch-tasks", batch).await.expect(201);
+    let batch = format!("/v1/batch-tasks/{}", batch["id"].as_str().unwrap());
+    let targets = json!({ "targets": [{ "targetKey": "t", "input": { "a": 1 } }] });
+    assert!(owner.post(&format!("{batch}/targets"), targets).await.status < 300);
+    owner.post(&format!("{batch}/start"), json!({})).await.expect(200);
+    let create = async |definition: &str| {
+        let run = json!({ "definitionId": definition, "input": {} });
+        let run = owner.post("/v1/task-runs", run).await.expect(201);
+        format!("/v1/task-runs/{}", run["id"].as_str().unwrap())
+    };
+    let (asked, sent) = (create(&asked).await, create(&sent).await);
+    assert!(worker.claim(4).await.is_empty());
+    // Each has had its turn meanwhile, more than once.
+    app.core.batches.ring();
+    assert!(worker.wait(4, 1_500).await.is_empty());
+    assert_eq!(receiver.got().len(), 0);
+    for run in [&asked, &sent] {
+        assert_eq!(owner.get(run).await.expect(200)["status"], "PENDING");
+    }
+    let progress = owner.get(&batch).await.expect(200);
+    assert!(matches!(progress["status"].as_str(), Some("VALIDATING" | "RUNNING")), "{progress}");
+    let runs = owner.get("/v1/task-runs").await.expect(200);
+    assert_eq!(runs["data"].as_array().unwrap().len(), 2, "no target has a run: {runs}");
+
+    assert!(confirm(&app).await);
+    eventually("the batch ends", async || owner.get(&batch).await.expect(200)["status"] == "COMPLETED").await;
+    let got = receiver.until(1).await;
+    assert_eq!(format!("/v1/task-runs/{}", got[0].item()["run"]["id"].as_str().unwrap()), sent);
+    let lease = worker.take().await;
+    assert_eq!(format!("/v1/task-runs/{}", lease.run), asked);
+    worker.complete(&lease, json!("done")).await;
+}
+
 /// Says that it was given a run, waits to be woken, and then writes as if nothing had happened.
 struct FormerLife {
     given: mpsc::UnboundedSender<()>,
@@ -147,4 +202,8 @@ macro_rules! on_each_database {
     };
 }
 
-on_each_database! { a_restored_copy_waits_for_its_confirmation a_former_executor_changes_nothing }
+on_each_database! {
+    a_restored_copy_waits_for_its_confirmation
+    a_former_executor_changes_nothing
+    batches_and_workers_wait_as_well
+}

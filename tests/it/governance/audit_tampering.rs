@@ -45,6 +45,7 @@ on_both! {
             "UPDATE audit_log SET action = 'x'",
             "UPDATE audit_log SET new_data = '{}'",
             "UPDATE audit_log SET new_data = NULL",
+            "UPDATE audit_log SET workspace_id = id",
             "UPDATE audit_log SET data_salt = NULL, old_data = NULL, new_data = NULL, actor = 'x'",
             "UPDATE audit_log SET data_salt = NULL",
             "UPDATE audit_log SET ip_salt = NULL",

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use service::db::Reason;
 
-use crate::support::{App, Client, PASSWORD, eventually};
+use crate::support::people::sign_in;
+use crate::support::{App, Client, PASSWORD, eventually, mails};
 
 const EMAIL: &str = "gr_ce@acme.example.com";
 
@@ -29,6 +30,55 @@ async fn left(app: &App) -> Former {
     let (former, place) = joined(app).await;
     assert_eq!(app.acme.owner.delete(&format!("/v1/memberships/{place}")).await.status, 204);
     former
+}
+
+/// Proves the address of somebody who is signed in, and signs them in again.
+async fn proved(app: &App, former: &Former, email: &str) -> Client {
+    former.client.post("/v1/me/verify-email", Value::Null).await.expect(202);
+    let token = mails::token(app, email, "VERIFY_EMAIL").await;
+    let body = json!({ "token": token, "password": PASSWORD });
+    app.anyone().post("/v1/auth/verify-email", body).await.expect(204);
+    sign_in(app, email).await
+}
+
+/// The address becomes this one.
+async fn moved(app: &App, person: &Client, to: &str) {
+    let body = json!({ "email": to, "password": PASSWORD });
+    person.post("/v1/me/change-email", body).await.expect(202);
+    let token = mails::token(app, to, "CHANGE_EMAIL").await;
+    app.anyone().post("/v1/auth/change-email", json!({ "token": token })).await.expect(204);
+}
+
+/// What others did that names the person without their present address: their role was changed, they were put
+/// into a team with skills, and an older invitation was taken back.
+async fn handled(app: &App, former: &Former, place: &str) {
+    let owner = &app.acme.owner;
+    owner.patch(&format!("/v1/memberships/{place}"), json!({ "role": "ADMIN" })).await.expect(200);
+    let space = owner.post("/v1/workspaces", json!({ "name": "Space" })).await.expect(201);
+    let team = json!({ "workspaceId": space["id"], "userId": former.id, "skills": ["quaternions"] });
+    let team = owner.post("/v1/team-members", team).await.expect(201);
+    let team = format!("/v1/team-members/{}", team["id"].as_str().unwrap());
+    owner.patch(&team, json!({ "skills": ["octonions"] })).await.expect(200);
+}
+
+/// Everything of the tenant's records in which a person could be named.
+async fn records(app: &App) -> String {
+    let mut all = String::new();
+    for path in [
+        "/v1/audit-logs?limit=200",
+        "/v1/team-activity-logs?limit=200",
+        "/v1/audit-logs/export",
+        "/v1/memberships?limit=200",
+        "/v1/team-invites?limit=200",
+    ] {
+        all.push_str(&app.acme.owner.get(path).await.text);
+    }
+    all
+}
+
+async fn is_intact(app: &App) -> bool {
+    let verified = app.acme.owner.get("/v1/audit-logs/verify").await.expect(200);
+    verified["intact"] == true && verified["complete"] == true
 }
 
 async fn ask(app: &App, kind: &str, user: &str) -> crate::support::Answer {
@@ -64,19 +114,30 @@ async fn erased(app: &App, user: &str) -> Value {
 
 on_both! {
     async fn an_export_has_what_the_tenant_has(app: App) {
-        let (former, _) = joined(&app).await;
+        let invite = json!({ "email": EMAIL, "role": "VIEWER" });
+        app.acme.owner.post("/v1/team-invites", invite.clone()).await.expect(201);
+        app.rival.owner.post("/v1/team-invites", invite).await.expect(201);
+        let (former, place) = joined(&app).await;
+        handled(&app, &former, &place).await;
         let asked = ask(&app, "EXPORT", &former.id).await.expect(201);
         let path = format!("/v1/privacy-requests/{}/export", asked["id"].as_str().unwrap());
         let exported = app.acme.owner.get(&path).await;
         assert_eq!(exported.status, 200);
         let lines: Vec<Value> = exported.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        for from in ["person", "membership", "session", "audit-log"] {
+        for from in ["person", "membership", "team-member", "session", "invitation", "audit-log"] {
             assert!(lines.iter().any(|line| line["from"] == from), "{from}: {lines:?}");
         }
         assert_eq!(lines[0]["data"]["email"], EMAIL);
         assert!(lines.iter().any(|line| line["data"]["action"] == "create_agent"));
-        let others = lines.iter().filter(|line| line["from"] == "audit-log" && line["data"]["userId"] != former.id.as_str());
-        assert_eq!(others.count(), 0);
+        // What others did to their place is there, but not where those others were.
+        let others: Vec<_> = lines.iter().filter(|line| line["from"] == "audit-log" && line["data"]["userId"] != former.id.as_str()).collect();
+        let actions: Vec<_> = others.iter().map(|line| line["data"]["action"].as_str().unwrap()).collect();
+        for action in ["create_team_invite", "create_membership", "update_membership", "create_team_member", "update_team_member"] {
+            assert!(actions.contains(&action), "{action}: {actions:?}");
+        }
+        assert!(others.iter().all(|line| line["data"]["ipAddress"].is_null()));
+        assert!(!actions.contains(&"create_workspace"), "{actions:?}");
+        assert_eq!(lines.iter().filter(|line| line["from"] == "invitation").count(), 1, "the rival's is the rival's");
         app.rival.owner.get(&path).await.problem(404);
     }
 
@@ -103,6 +164,68 @@ on_both! {
         assert!(email.starts_with("erased-") && name.is_none() && !is_active, "{email}");
         app.anyone().post("/v1/auth/login", json!({ "email": EMAIL, "password": PASSWORD })).await.problem(401);
         former.client.get("/v1/whoami").await.problem(401);
+    }
+
+    async fn what_names_the_person_without_their_address_is_found_by_whom_it_is_about(app: App) {
+        let invite = json!({ "email": EMAIL, "role": "VIEWER" });
+        let invited = app.acme.owner.post("/v1/team-invites", invite.clone()).await.expect(201);
+        app.acme.owner.delete(&format!("/v1/team-invites/{}", invited["id"].as_str().unwrap())).await.expect(204);
+        app.rival.owner.post("/v1/team-invites", invite).await.expect(201);
+        let (former, place) = joined(&app).await;
+        let person = proved(&app, &former, EMAIL).await;
+        handled(&app, &former, &place).await;
+        moved(&app, &person, "hopper@elsewhere.example.com").await;
+        // Another person, who stays as they are.
+        let other = json!({ "email": "alan@acme.example.com", "name": "Alan", "role": "VIEWER", "password": PASSWORD });
+        let other = app.acme.owner.post("/v1/memberships", other).await.expect(201);
+        sign_in(&app, "alan@acme.example.com").await;
+        app.acme.owner.patch(&format!("/v1/memberships/{}", other["id"].as_str().unwrap()), json!({ "role": "OPERATOR" })).await.expect(200);
+        app.acme.owner.delete(&format!("/v1/memberships/{place}")).await.expect(204);
+        let before = records(&app).await;
+        let told = [EMAIL, "hopper@elsewhere.example.com", "Grace", "quaternions", "octonions"];
+        assert!(told.iter().all(|told| before.contains(told)), "{before}");
+        erased(&app, &former.id).await;
+        let after = records(&app).await;
+        for told in told {
+            assert!(!after.contains(told), "{told}: {after}");
+        }
+        assert!(after.contains("alan@acme.example.com") && after.contains("Alan"), "{after}");
+        assert!(is_intact(&app).await);
+        assert!(app.rival.owner.get("/v1/audit-logs?limit=200").await.text.contains(EMAIL), "the rival's log is the rival's");
+    }
+
+    async fn who_deleted_themselves_is_named_nowhere_either(app: App) {
+        let (former, place) = joined(&app).await;
+        let person = proved(&app, &former, EMAIL).await;
+        handled(&app, &former, &place).await;
+        person.post("/v1/me/delete", json!({ "password": PASSWORD })).await.expect(204);
+        let before = records(&app).await;
+        for told in [EMAIL, "Grace", "octonions"] {
+            assert!(before.contains(told), "{told}");
+        }
+        erased(&app, &former.id).await;
+        let after = records(&app).await;
+        for told in [EMAIL, "Grace", "quaternions", "octonions"] {
+            assert!(!after.contains(told), "{told}: {after}");
+        }
+        assert!(is_intact(&app).await);
+    }
+
+    async fn an_address_that_somebody_else_has_now_is_theirs(app: App) {
+        let (former, place) = joined(&app).await;
+        let person = proved(&app, &former, EMAIL).await;
+        moved(&app, &person, "hopper@elsewhere.example.com").await;
+        app.acme.owner.delete(&format!("/v1/memberships/{place}")).await.expect(204);
+        let next = json!({ "email": EMAIL, "name": "Ada", "role": "VIEWER", "password": PASSWORD });
+        let next = app.acme.owner.post("/v1/memberships", next).await.expect(201);
+        erased(&app, &former.id).await;
+        let log = app.acme.owner.get("/v1/audit-logs?action=create_membership&limit=200").await.expect(200);
+        let of = |id: &Value| log["data"].as_array().unwrap().iter().find(|row| row["resourceId"] == *id).unwrap().clone();
+        assert_eq!(of(&next["id"])["newData"]["email"], EMAIL);
+        assert_eq!(of(&json!(place))["newData"], Value::Null);
+        let tokens = sign_in(&app, EMAIL).await;
+        tokens.get("/v1/whoami").await.expect(200);
+        assert!(!records(&app).await.contains("hopper@"));
     }
 
     async fn who_belongs_elsewhere_keeps_the_account(app: App) {

@@ -137,7 +137,111 @@ macro_rules! on_each {
     };
 }
 
-on_each! { ended_runs_go_and_live_ones_stay the_audit_log_keeps_an_anchor ended_sessions_go }
+/// More than one batch of copies of the one event and the one delivery that there are, each with an id of its own.
+async fn many_copies(app: &App, tenant: &str, count: usize) {
+    let tenant: uuid::Uuid = tenant.parse().unwrap();
+    let tx = app.core.db.system(Reason::Operations).begin().await.unwrap();
+    let copies = [
+        "INSERT INTO event (tenant_id, id, workspace_id, type, data, source, dedupe_id, correlation_key, resumed, created_by, request_id, created_at) \
+         SELECT e.tenant_id, $2, e.workspace_id, e.type, e.data, e.source, NULL, NULL, 0, e.created_by, e.request_id, e.created_at \
+         FROM event e WHERE e.tenant_id = $1 ORDER BY e.id LIMIT 1",
+        "INSERT INTO hook_delivery (tenant_id, id, workspace_id, hook_id, delivery_id, type, verdict, code, message, headers, content_type, body_bytes, run_id, resumed, replay_of, created_by, created_at) \
+         SELECT d.tenant_id, $2, d.workspace_id, d.hook_id, NULL, d.type, d.verdict, d.code, d.message, d.headers, d.content_type, d.body_bytes, NULL, 0, NULL, d.created_by, d.created_at \
+         FROM hook_delivery d WHERE d.tenant_id = $1 ORDER BY d.id LIMIT 1",
+    ];
+    for sql in copies {
+        for _ in 0..count {
+            let id = app.core.ids.next();
+            let made = tx.execute(sql, vec![tenant.into(), id.into()]).await.unwrap();
+            assert_eq!(made.rows_affected(), 1);
+        }
+    }
+    tx.commit().await.unwrap();
+}
+
+/// One event, and one delivery to a hook.
+async fn come_in(app: &App, tenant: &crate::support::Tenant, key: &Client) {
+    key.post("/v1/events", json!({ "type": "old.event" })).await.expect(201);
+    let tool = tenant.builtin("echo", "builtin/echo").await;
+    let more = json!({ "type": "WEBHOOK", "toolId": tool, "trigger": { "type": "WEBHOOK" } });
+    let definition = tenant.definition("hooked", more).await;
+    let hook = json!({ "name": "h", "definitionId": definition, "scheme": "NONE" });
+    let hook = tenant.owner.post("/v1/inbound-hooks", hook).await.expect(201);
+    let (_, token) = hook["url"].as_str().unwrap().rsplit_once('/').unwrap();
+    app.anyone().post(&format!("/v1/hooks/{token}"), json!({ "a": 1 })).await.expect(202);
+}
+
+async fn old_events_and_deliveries_go_in_batches(app: App) {
+    let keys = [app.acme.key(&app, &["*"]).await, app.rival.key(&app, &["*"]).await];
+    keys[0].patch("/v1/tenant/retention", json!({ "runsDays": 30 })).await.expect(200);
+    for (tenant, key) in [&app.acme, &app.rival].into_iter().zip(&keys) {
+        come_in(&app, tenant, key).await;
+        many_copies(&app, &tenant.id, 510).await;
+    }
+    app.core.clock.advance(days(31));
+    keys[0].post("/v1/events", json!({ "type": "young.event" })).await.expect(201);
+    for name in ["EVENTS", "HOOK_DELIVERIES"] {
+        let due = class(&keys[0], name).await;
+        assert_eq!(
+            (&due["due"], &due["days"], &due["isOwn"]),
+            (&json!(511), &json!(30), &json!(true)),
+            "{name}"
+        );
+    }
+    let mut rounds = 1;
+    while !apply(&app).await {
+        rounds += 1;
+        assert!(rounds < 20);
+    }
+    for name in ["EVENTS", "HOOK_DELIVERIES"] {
+        assert_eq!(class(&keys[0], name).await["due"], 0, "{name}");
+        let told = keys[0].get("/v1/audit-logs?action=apply_retention&limit=200").await.expect(200);
+        let of: Vec<_> =
+            told["data"].as_array().unwrap().iter().filter(|row| row["newData"]["of"] == name).collect();
+        let removed: Vec<_> = of.iter().map(|row| row["newData"]["removed"].as_i64().unwrap()).collect();
+        assert_eq!(removed, [11, 500], "{name}: two batches, the newest first");
+    }
+    let left = keys[0].get("/v1/events").await.expect(200);
+    assert_eq!(
+        (&left["data"][0]["type"], left["data"].as_array().unwrap().len()),
+        (&json!("young.event"), 1)
+    );
+    for list in ["events", "hook-deliveries"] {
+        let theirs = keys[1].get(&format!("/v1/{list}?count=true&limit=1")).await.expect(200);
+        assert_eq!(theirs["total"], 511, "{list} of the rival stay");
+    }
+}
+
+on_each! {
+    ended_runs_go_and_live_ones_stay
+    the_audit_log_keeps_an_anchor
+    ended_sessions_go
+    old_events_and_deliveries_go_in_batches
+}
+
+on_both! {
+    idle;
+    async fn the_days_of_a_tenant_are_no_more_than_its_plan_allows(app: App) {
+        let owner = &app.acme.owner;
+        let days = |days: i32| json!({ "dataRetentionDays": days });
+        owner.patch("/v1/tenant", days(3650)).await.expect(200);
+        app.admin.patch(&format!("/v1/tenants/{}", app.acme.id), json!({ "plan": "FREE" })).await.expect(200);
+        // What it had before stands, and is held to the plan; it is no reason to refuse another change.
+        owner.patch("/v1/tenant", json!({ "name": "Acme", "dataRetentionDays": 3650 })).await.expect(200);
+        assert_eq!(class(owner, "RUNS").await["days"], 365);
+        for (wish, is_allowed) in [(365, true), (366, false), (3650, false), (364, true)] {
+            let answer = owner.patch("/v1/tenant", days(wish)).await;
+            if is_allowed {
+                assert_eq!(answer.expect(200)["dataRetentionDays"], wish);
+                continue;
+            }
+            let refused = answer.expect(422);
+            assert_eq!((&refused["errors"][0]["code"], &refused["errors"][0]["pointer"]), (&json!("above_ceiling"), &json!("/dataRetentionDays")));
+        }
+        assert_eq!(owner.get("/v1/tenant").await.expect(200)["dataRetentionDays"], 364);
+        app.rival.owner.patch("/v1/tenant", days(3650)).await.expect(200);
+    }
+}
 
 on_both! {
     async fn wishes_are_held_between_floor_and_ceiling(app: App) {

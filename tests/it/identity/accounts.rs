@@ -104,6 +104,48 @@ at_a_provider! {
         assert!(!app.rival.owner.get("/v1/audit-logs?limit=200").await.expect(200).to_string().contains("grace-1"));
     }
 
+    async fn who_has_no_password_signs_in_again_where_others_give_theirs(app: App, server: OidcServer) {
+        for email in ["grace@example.com", "leaver@example.com"] {
+            app.acme.owner.post("/v1/team-invites", json!({ "email": email, "role": "MANAGER" })).await.expect(201);
+        }
+        let grace = proved("grace-1", "grace@example.com");
+        let tokens = sign_in(&app, &server, grace.clone()).await.expect(200);
+        app.core.clock.advance(Duration::from_secs(601));
+        // The session goes on, but nobody knows who sits there now.
+        let tokens = app.anyone().post("/v1/auth/refresh", json!({ "refreshToken": tokens["refreshToken"] })).await.expect(200);
+        let stale = app.anyone().with_token(tokens["accessToken"].as_str().unwrap());
+        for (path, body) in [
+            ("/v1/me/change-email", json!({ "email": "new@example.com" })),
+            ("/v1/me/change-email", json!({ "email": "new@example.com", "password": PASSWORD })),
+            ("/v1/me/password", json!({ "newPassword": PASSWORD })),
+            ("/v1/me/delete", json!({})),
+        ] {
+            assert_eq!(stale.post(path, body).await.problem(403), "fresh_sign_in_required", "{path}");
+        }
+        let fresh = session(&app, sign_in(&app, &server, grace.clone()).await);
+        fresh.post("/v1/me/change-email", json!({ "email": "new@example.com" })).await.expect(202);
+        let token = mails::token(&app, "new@example.com", "CHANGE_EMAIL").await;
+        app.anyone().post("/v1/auth/change-email", json!({ "token": token })).await.expect(204);
+        assert_eq!(fresh.get("/v1/me").await.expect(200)["email"], "new@example.com");
+        fresh.post("/v1/me/password", json!({ "newPassword": PASSWORD })).await.expect(204);
+        // From now on there is one, and it is asked for, however fresh the session is.
+        let with_password = session(&app, sign_in(&app, &server, grace).await);
+        for (path, body, pointer) in [
+            ("/v1/me/password", json!({ "newPassword": PASSWORD }), "/currentPassword"),
+            ("/v1/me/change-email", json!({ "email": "x@example.com" }), "/password"),
+            ("/v1/me/delete", json!({}), "/password"),
+        ] {
+            let refused = with_password.post(path, body).await;
+            assert_eq!((&refused.body["errors"][0]["pointer"], &refused.body["errors"][0]["code"]), (&json!(pointer), &json!("required")));
+            refused.expect(422);
+        }
+        let login = json!({ "email": "new@example.com", "password": PASSWORD });
+        app.anyone().post("/v1/auth/login", login).await.expect(200);
+        let leaver = session(&app, sign_in(&app, &server, proved("leaver-1", "leaver@example.com")).await);
+        leaver.post("/v1/me/delete", json!({})).await.expect(204);
+        assert_eq!(leaver.get("/v1/whoami").await.problem(401), "session_ended");
+    }
+
     async fn missing_state(app: App, server: OidcServer) {
         let good = visit(&app, &server, owner(&app)).await;
         let another = visit(&app, &server, owner(&app)).await;

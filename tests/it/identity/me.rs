@@ -94,6 +94,11 @@ on_both! {
 
     async fn ones_data_is_exported_without_secrets(app: App) {
         let key = app.acme.owner.post("/v1/api-keys", json!({ "name": "mine", "scopes": ["*"] })).await.expect(201);
+        app.anyone().post("/v1/auth/forgot-password", json!({ "email": app.acme.owner_email })).await.expect(202);
+        app.anyone().post("/v1/auth/forgot-password", json!({ "email": app.rival.owner_email })).await.expect(202);
+        let elsewhere = sign_in(&app, &app.acme.owner_email).await;
+        let ended = elsewhere.get("/v1/whoami").await.expect(200)["credential"]["id"].clone();
+        elsewhere.post("/v1/auth/logout", json!({})).await.expect(204);
         let data = app.acme.owner.get("/v1/me/export").await;
         for secret in [key["key"].as_str().unwrap(), "argon2"] {
             assert!(!data.text.contains(secret));
@@ -102,7 +107,14 @@ on_both! {
         assert_eq!(data["profile"]["email"], app.acme.owner_email.as_str());
         assert_eq!(data["memberships"][0]["tenant"]["id"], app.acme.id.as_str());
         assert_eq!(data["apiKeys"][0]["id"], key["id"]);
-        assert!(!data["sessions"].as_array().unwrap().is_empty());
+        let sessions = data["sessions"].as_array().unwrap();
+        assert!(sessions.iter().any(|session| session["id"] == ended && session["endedAt"].is_string()), "{sessions:?}");
+        assert!(sessions.iter().any(|session| session["isCurrent"] == true && session["endedAt"].is_null()));
+        let mails = data["mails"].as_array().unwrap();
+        assert!(mails.iter().any(|mail| mail["kind"] == "RESET_PASSWORD"), "{mails:?}");
+        assert!(mails.iter().all(|mail| mail["recipient"] == app.acme.owner_email.as_str()), "{mails:?}");
+        assert_eq!(data["devices"].as_array().unwrap().len(), 1);
+        assert_eq!(data["incomplete"], json!([]));
     }
 
     async fn who_deletes_themselves_is_forgotten(app: App) {

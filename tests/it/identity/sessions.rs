@@ -1,10 +1,13 @@
 //! `/v1/auth` as a caller sees it.
 
+use std::time::Duration;
+
 use entity::identity::refresh_token;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
 
-use crate::support::{App, PASSWORD};
+use crate::support::process::Home;
+use crate::support::{App, Backend, Client, PASSWORD, database, first_tenant};
 
 async fn log_in(app: &App, email: &str, password: &str) -> crate::support::Answer {
     app.anyone().post("/v1/auth/login", json!({ "email": email, "password": password })).await
@@ -157,4 +160,91 @@ on_both! {
         assert_eq!(from("198.51.100.77".to_owned(), PASSWORD).await.problem(429), "sign_in_attempts");
         from(home(), PASSWORD).await.expect(200);
     }
+}
+
+on_both! {
+    manual;
+    async fn refresh_tokens_null_empty_array_and_expired(app: App) {
+        let good = log_in(&app, &app.acme.owner_email, PASSWORD).await.expect(200);
+        let token = good["refreshToken"].as_str().unwrap();
+        for bad in [json!(null), json!([]), json!([token]), json!({}), json!(1), json!(true)] {
+            let refused = app.anyone().post("/v1/auth/refresh", json!({ "refreshToken": bad })).await;
+            assert_eq!(refused.body["errors"][0]["pointer"], "/refreshToken", "{bad}");
+            refused.expect(422);
+        }
+        app.anyone().post("/v1/auth/refresh", json!({})).await.expect(422);
+        let made_up = format!("{}x", &token[..token.len() - 1]);
+        for bad in ["", " ", "mc_rt_", "x", &made_up, &token.to_uppercase(), &"x".repeat(10_000)] {
+            let refused = app.anyone().post("/v1/auth/refresh", json!({ "refreshToken": bad })).await;
+            assert_eq!(refused.problem(401), "invalid_refresh_token", "{bad}");
+        }
+        // Thirty days from signing in, however often it is refreshed.
+        app.core.clock.advance(Duration::from_secs(30 * 24 * 3600 - 1));
+        let last = refresh(&app, &good).await.expect(200);
+        app.core.clock.advance(Duration::from_secs(2));
+        assert_eq!(refresh(&app, &last).await.problem(401), "invalid_refresh_token");
+        assert!(matches!(with_token(&app, &last).get("/v1/whoami").await.problem(401).as_str(), "session_ended" | "token_expired"));
+    }
+}
+
+/// A password for the owner of acme, from this address.
+async fn from(anyone: &Client, email: &str, address: &str, password: &str) -> crate::support::Answer {
+    let body = json!({ "email": email, "password": password });
+    let request = anyone.request("POST", "/v1/auth/login").header("x-forwarded-for", address);
+    anyone.send(request.json(&body)).await
+}
+
+/// Guesses from ever more addresses, until the account's own bucket is empty.
+async fn exhausted(anyone: &Client, email: &str) {
+    for stranger in 0..50 {
+        for _ in 0..9 {
+            let answer = from(anyone, email, &format!("198.51.100.{stranger}"), "not the password").await;
+            if answer.status == 429 {
+                return;
+            }
+        }
+    }
+    panic!("the account can be guessed at for ever");
+}
+
+/// A process that has just started remembers nobody, but the sessions do.
+async fn an_owner_at_home_gets_in_after_a_restart(backend: Backend) {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home {
+        folder: folder.path().to_owned(),
+        database: database::fresh(backend, folder.path()).await,
+        private_hosts: String::new(),
+        lease_seconds: 30,
+        concurrency: 1,
+    };
+    let proxies = [("MC_TRUSTED_PROXIES", "127.0.0.0/8")];
+    let mut process = home.start_with(0, &proxies).await;
+    let acme = first_tenant(&process.url).await;
+    let email = acme.owner_email.clone();
+    for at in ["192.0.2.1", "2001:db8:1:2::77"] {
+        from(&Client::new(&process.url), &email, at, PASSWORD).await.expect(200);
+    }
+    process.kill();
+    let process = home.start_with(0, &proxies).await;
+    let anyone = Client::new(&process.url);
+    exhausted(&anyone, &email).await;
+    let stranger = from(&anyone, &email, "203.0.113.9", PASSWORD).await;
+    assert_eq!(stranger.problem(429), "sign_in_attempts");
+    // The same household has another address of its network today.
+    for at in ["192.0.2.1", "2001:db8:1:2::99"] {
+        from(&anyone, &email, at, PASSWORD).await.expect(200);
+    }
+    for at in ["192.0.2.2", "2001:db8:1:3::77"] {
+        assert_eq!(from(&anyone, &email, at, PASSWORD).await.problem(429), "sign_in_attempts");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_at_home_gets_in_after_a_restart_sqlite() {
+    an_owner_at_home_gets_in_after_a_restart(Backend::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_at_home_gets_in_after_a_restart_postgres() {
+    an_owner_at_home_gets_in_after_a_restart(Backend::Postgres).await;
 }

@@ -1,5 +1,7 @@
 //! Invitations: made, sent, answered. Each attack is a test.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -162,5 +164,30 @@ on_both! {
         assert_eq!(app.rival.owner.get(&path).await.problem(404), "not_found");
         assert_eq!(app.rival.owner.delete(&path).await.problem(404), "not_found");
         assert_eq!(app.rival.owner.post(&format!("{path}/resend"), json!({})).await.problem(404), "not_found");
+    }
+}
+
+on_both! {
+    manual;
+    async fn an_expired_invitation_is_refused_until_it_is_sent_again(app: App) {
+        let (path, token) = invited(&app, "late@example.com", "VIEWER").await;
+        app.core.clock.advance(Duration::from_secs(7 * 24 * 3600 - 1));
+        answer(&app, "preview", json!({ "token": token })).await.expect(200);
+        app.core.clock.advance(Duration::from_secs(2));
+        assert_eq!(answer(&app, "preview", json!({ "token": token })).await.problem(401), "invalid_invite");
+        assert_eq!(answer(&app, "accept", new_account(&token)).await.problem(401), "invalid_invite");
+        assert_eq!(answer(&app, "decline", json!({ "token": token })).await.problem(401), "invalid_invite");
+        let login = json!({ "email": "late@example.com", "password": PASSWORD });
+        assert_eq!(app.anyone().post("/v1/auth/login", login).await.problem(401), "wrong_credentials");
+        let owner = sign_in(&app, &app.acme.owner_email).await;
+        assert_eq!(owner.get(&path).await.expect(200)["status"], "PENDING");
+        let rival = sign_in(&app, &app.rival.owner_email).await;
+        assert_eq!(rival.post(&format!("{path}/resend"), json!({})).await.problem(404), "not_found");
+        owner.post(&format!("{path}/resend"), json!({})).await.expect(200);
+        let mut app = app;
+        app.admin = sign_in(&app, "admin@example.com").await;
+        let again = mails::token(&app, "late@example.com", "TEAM_INVITE").await;
+        assert_eq!(answer(&app, "accept", new_account(&token)).await.problem(401), "invalid_invite");
+        answer(&app, "accept", new_account(&again)).await.expect(200);
     }
 }

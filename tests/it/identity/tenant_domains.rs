@@ -45,6 +45,7 @@ on_both! {
         publish(&made);
         let verified = app.acme.owner.post(&verify, json!({})).await.expect(200);
         assert_ne!(verified["verifiedAt"], Value::Null);
+        assert_eq!(verified["verifiedBy"], "DNS");
         app.acme.owner.post(&verify, json!({})).await.expect(200);
 
         let tokens = come(&app, &ada).await.expect(200);

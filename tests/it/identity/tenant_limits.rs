@@ -15,6 +15,8 @@ async fn narrow(backend: Backend) -> App {
         agents: 3,
         tools: 3,
         task_definitions: 3,
+        scheduled_tasks: 3,
+        batch_tasks: 3,
         integrations: 3,
         api_keys: 3,
         runs_per_month: 5,
@@ -40,7 +42,7 @@ async fn quota(caller: &Client, name: &str) -> Value {
     found.unwrap_or_else(|| panic!("{shown}")).clone()
 }
 
-fn body(kind: &str, n: usize, agent: &str) -> (&'static str, Value) {
+fn body(kind: &str, n: usize, target: &str) -> (&'static str, Value) {
     match kind {
         "AGENTS" => {
             ("/v1/agents", json!({ "name": format!("a{n}"), "type": "TASK_RUNNER", "model": "mock/echo" }))
@@ -54,8 +56,13 @@ fn body(kind: &str, n: usize, agent: &str) -> (&'static str, Value) {
         }
         "TASK_DEFINITIONS" => (
             "/v1/task-definitions",
-            json!({ "name": format!("d{n}"), "type": "AUTOMATION", "agentId": agent }),
+            json!({ "name": format!("d{n}"), "type": "AUTOMATION", "agentId": target }),
         ),
+        "SCHEDULED_TASKS" => (
+            "/v1/scheduled-tasks",
+            json!({ "name": format!("s{n}"), "definitionId": target, "recurrence": { "cron": "0 0 1 1 *" } }),
+        ),
+        "BATCH_TASKS" => ("/v1/batch-tasks", json!({ "name": format!("b{n}"), "definitionId": target })),
         "INTEGRATIONS" => {
             let config = json!({ "baseUrl": "http://127.0.0.1:9/v1" });
             (
@@ -76,13 +83,22 @@ async fn counts_are_exact_under_creates_at_once(app: App) {
         ("AGENTS", 1, 3),
         ("TOOLS", 0, 3),
         ("TASK_DEFINITIONS", 0, 3),
+        ("SCHEDULED_TASKS", 0, 3),
+        ("BATCH_TASKS", 0, 3),
         ("INTEGRATIONS", 0, 3),
         ("API_KEYS", 0, 3),
         ("MEMBERS", 1, 2),
     ] {
         assert_eq!(quota(owner, kind).await["value"], before, "{kind}");
+        let target = match kind {
+            "SCHEDULED_TASKS" | "BATCH_TASKS" => {
+                let definitions = owner.get("/v1/task-definitions").await.expect(200);
+                definitions["data"][0]["id"].as_str().unwrap().to_owned()
+            }
+            _ => agent.clone(),
+        };
         let creates = (0..12).map(|n| {
-            let (path, body) = body(kind, n, &agent);
+            let (path, body) = body(kind, n, &target);
             async move { owner.post(path, body).await }
         });
         let answers = join_all(creates).await;

@@ -6,6 +6,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use service::clock::Clock;
 use service::core::World;
+use service::db::Statements;
+use service::identity::verification_tokens::{
+    RequestMagicLink, RequestPasswordReset, request_magic_link, request_reset,
+};
 use service::ids::Ids;
 
 use crate::support::people::{member, sign_in, token, verified};
@@ -53,13 +57,36 @@ on_both! {
             for email in [app.acme.owner_email.as_str(), "nobody@example.com"] {
                 let before = mails::to(&app, email).await.len();
                 let answer = app.anyone().post(path, json!({ "email": email })).await;
-                assert_eq!(mails::to(&app, email).await.len(), before + 1, "the same work: one transaction, one row");
+                assert_eq!(mails::to(&app, email).await.len(), before + 1, "either way one mail is written down");
                 answers.push((answer.status, answer.text));
             }
             assert_eq!(answers[0], answers[1]);
         }
         let unknown = mails::to(&app, "nobody@example.com").await;
         assert!(unknown.iter().all(|mail| mail["status"] == "DROPPED"), "nobody is written to: {unknown:#?}");
+    }
+
+    async fn a_known_address_costs_no_statement_more_than_an_unknown_one(app: App) {
+        for ask in 0..2 {
+            let mut counts = Vec::new();
+            for email in [app.acme.owner_email.as_str(), "nobody@example.com"] {
+                let (statements, email) = (Statements::default(), email.to_owned());
+                let work = async {
+                    match ask {
+                        0 => request_reset(&app.core, RequestPasswordReset { email }).await,
+                        _ => request_magic_link(&app.core, RequestMagicLink { email }).await,
+                    }
+                };
+                statements.clone().during(work).await.unwrap();
+                counts.push(statements.count());
+            }
+            assert!(counts[0] == counts[1] && counts[0] > 3, "{counts:?}");
+        }
+        // Nobody got a token for nobody.
+        let rows = app.core.db.system(service::db::Reason::SignIn);
+        let rows = rows.query("SELECT email FROM verification_token", Vec::new()).await.unwrap();
+        let emails: Vec<String> = rows.iter().map(|row| row.try_get("", "email").unwrap()).collect();
+        assert_eq!(emails, vec![app.acme.owner_email.clone(); 2]);
     }
 
     async fn enumeration_by_a_new_address(app: App) {

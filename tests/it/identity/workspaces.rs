@@ -199,6 +199,64 @@ on_both! {
         assert_eq!(owner.get("/v1/task-runs").await.expect(200)["data"], json!([]));
     }
 
+    async fn what_is_left_of_a_deleted_strict_workspace_stays_hidden_also_without_a_run(app: App) {
+        let owner = &app.acme.owner;
+        let space = workspace(owner, "a", "STRICT").await;
+        let tool = json!({ "name": "echo", "type": "FUNCTION", "config": { "function": "builtin/echo" }, "workspaceId": space });
+        let tool = text(&owner.post("/v1/tools", tool).await.expect(201)["id"]);
+        let task = json!({ "name": "task", "type": "WEBHOOK", "toolId": tool, "workspaceId": space, "trigger": { "type": "WEBHOOK" } });
+        let task = text(&owner.post("/v1/task-definitions", task).await.expect(201)["id"]);
+        let hook = json!({ "name": "h", "definitionId": task, "scheme": "STANDARD_WEBHOOKS" });
+        let hook = owner.post("/v1/inbound-hooks", hook).await.expect(201);
+        let (_, token) = hook["url"].as_str().unwrap().rsplit_once('/').unwrap();
+        // Nobody signed it: it is kept as refused, and no run is made.
+        app.anyone().post(&format!("/v1/hooks/{token}"), json!({ "a": 1 })).await;
+        let event = json!({ "type": "left.over", "workspaceId": space });
+        owner.post("/v1/events", event).await.expect(201);
+        let schedule = json!({ "name": "s", "definitionId": task, "recurrence": { "cron": "0 0 1 1 *" } });
+        let schedule = text(&owner.post("/v1/scheduled-tasks", schedule).await.expect(201)["id"]);
+        let lists = ["/v1/events", "/v1/hook-deliveries"];
+        for list in lists {
+            assert_eq!(owner.get(list).await.expect(200)["data"].as_array().unwrap().len(), 1, "{list}");
+        }
+        for path in [
+            format!("/v1/scheduled-tasks/{schedule}"), format!("/v1/inbound-hooks/{}", text(&hook["id"])),
+            format!("/v1/task-definitions/{task}"), format!("/v1/tools/{tool}"), format!("/v1/workspaces/{space}"),
+        ] {
+            owner.delete(&path).await.expect(204);
+        }
+        let runs = owner.get("/v1/task-runs").await.expect(200);
+        assert_eq!(runs["data"], json!([]), "no run is left that would have hidden it");
+        for caller in [owner, &member(&app, owner, "m@example.com", "MANAGER").await, &app.rival.owner] {
+            for list in lists {
+                assert_eq!(caller.get(list).await.expect(200)["data"], json!([]), "{list}");
+            }
+        }
+    }
+
+    async fn strict_workspaces_that_were_deleted_are_bounded(app: App) {
+        let owner = &app.acme.owner;
+        workspace(owner, "a", "STRICT").await;
+        let tenant: uuid::Uuid = app.acme.id.parse().unwrap();
+        let tx = app.core.db.system(service::db::Reason::Operations).begin().await.unwrap();
+        let sql = "INSERT INTO workspace (tenant_id, id, name, slug, isolation, settings, metadata, revision, created_at, updated_at, deleted_at) \
+             SELECT w.tenant_id, $2, w.name, $3, w.isolation, w.settings, w.metadata, 1, w.created_at, w.updated_at, w.created_at \
+             FROM workspace w WHERE w.tenant_id = $1 AND w.deleted_at IS NULL LIMIT 1";
+        for n in 0..2_000 {
+            let id = app.core.ids.next();
+            tx.execute(sql, vec![tenant.into(), id.into(), format!("gone-{n}").into()]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let strict = json!({ "name": "b", "isolation": "STRICT" });
+        assert_eq!(owner.post("/v1/workspaces", strict.clone()).await.problem(409), "too_many_workspaces");
+        app.rival.owner.post("/v1/workspaces", strict).await.expect(201);
+        workspace(owner, "c", "SHARED").await;
+        let manager = member(&app, owner, "m@example.com", "MANAGER").await;
+        for list in ["agents", "task-runs", "events", "team-activity-logs"] {
+            manager.get(&format!("/v1/{list}")).await.expect(200);
+        }
+    }
+
     async fn a_dedupe_key_is_one_of_its_workspace(app: App) {
         let owner = &app.acme.owner;
         let space = workspace(owner, "a", "STRICT").await;

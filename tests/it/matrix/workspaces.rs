@@ -1,6 +1,9 @@
 //! The workspace matrix: what belongs to a STRICT workspace is answered to who is not of its team, whatever
 //! their role, like what does not exist, wherever its id stands; and so is what a key's workspace does not have.
 
+use std::collections::BTreeSet;
+
+use api::openapi::operations;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use service::auth::permissions;
@@ -13,6 +16,8 @@ use crate::support::{App, Client, people};
 const AT_ONCE: usize = 8;
 /// The workspace itself and its team: administrators see them.
 const FRAME: [&str; 3] = ["workspace", "archived", "team-member"];
+/// Their lists: administrators see the workspace itself in them.
+const FRAMES: [&str; 2] = ["list_workspaces", "list_team_members"];
 /// The log is whole for who may read it (docs/security.md).
 const WHOLE: [&str; 1] = ["list_audit_logs"];
 
@@ -26,6 +31,22 @@ fn cells<'a>(cases: &'a [Case], kinds: &'a [&'a str]) -> impl Iterator<Item = (&
         let places = case.places().into_iter().filter(|place| kinds.contains(&kind(&place.kind)));
         places.map(move |place| (case, place.position, place.kind))
     })
+}
+
+/// The lists of what belongs to workspaces, and the feed.
+fn lists() -> impl Iterator<Item = &'static str> {
+    let within = |name: &str| {
+        ["team-activity-logs:read", "api-keys:read"].contains(&name)
+            || permissions::find(name).is_some_and(|row| row.is_within_workspaces())
+    };
+    let lists = operations().iter().filter(|operation| {
+        operation.method == "GET" && operation.id.starts_with("list_") && !operation.path.contains('{')
+    });
+    lists
+        .filter(move |list| {
+            list.permission.as_deref().is_some_and(within) && !FRAMES.contains(&list.id.as_str())
+        })
+        .map(|list| list.path.as_str())
 }
 
 async fn strict(app: &App) -> String {
@@ -80,21 +101,30 @@ on_both! {
         let manager = people::member(&app, owner, "manager@acme.example.com", "MANAGER").await;
         let hidden = World::within(&app, &app.acme, &workspace).await;
         let mut ids = Vec::new();
-        for kind in ["agent", "tool", "definition", "run", "approval", "bound", "api-key"] {
+        for kind in WITHIN {
             ids.push(hidden.kept(kind).await);
         }
-        for list in ["agents", "tools", "task-definitions", "task-runs", "approvals", "api-keys", "team-activity-logs"] {
-            let path = format!("/v1/{list}?count=true");
+        let mut held = BTreeSet::new();
+        for list in lists() {
+            let path = format!("{list}?count=true&limit=200");
             let seen = owner.get(&path).await;
-            assert!(ids.iter().any(|id| seen.text.contains(id)), "{list}");
+            if ids.iter().any(|id| seen.text.contains(id)) {
+                held.insert(list);
+            }
             for outside in [&admin, &manager] {
                 let answer = outside.get(&path).await;
-                assert!(!ids.iter().any(|id| answer.text.contains(id)), "{list}: {}", answer.text);
+                let told = ids.iter().position(|id| answer.text.contains(id));
+                assert_eq!(told.map(|at| WITHIN[at]), None, "{list}: {}", answer.text);
                 assert!(!answer.text.contains(&workspace), "{list}");
                 let body = answer.expect(200);
                 let shown = body["data"].as_array().unwrap().len();
                 assert_eq!(body["total"], json!(shown), "{list}");
             }
+        }
+        for list in ["agents", "tools", "task-definitions", "task-runs", "approvals", "run-waits", "events", "inbound-hooks",
+            "hook-deliveries", "scheduled-tasks", "batch-tasks", "api-keys", "team-activity-logs"]
+        {
+            assert!(held.contains(&*format!("/v1/{list}")), "{list} has none of what was made: {held:?}");
         }
         assert!(admin.get("/v1/workspaces").await.text.contains(&workspace));
         assert!(!manager.get("/v1/workspaces").await.text.contains(&workspace));

@@ -68,6 +68,23 @@ fn one_file_knows_the_dialects() {
     }
 }
 
+/// What belongs to a workspace is recorded by its entity, which knows where it belongs; a name would not.
+#[test]
+fn what_has_a_place_is_not_recorded_by_its_name() {
+    let entities = files(&["entity/src/**.rs"]);
+    let declared = entities.iter().flat_map(|source| source.text.lines()).filter(|line| {
+        line.starts_with("crate::scope::") && (line.contains("within") || line.contains("frame "))
+    });
+    let placed: Vec<&str> = declared.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(placed.len() > 15, "{placed:?}");
+    for source in product() {
+        for named in source.text.split("Change::to(\"").skip(1) {
+            let kind = named.split('"').next().unwrap_or_default();
+            assert!(!placed.contains(&kind), "{}: use Change::of for a {kind}", source.path);
+        }
+    }
+}
+
 /// The escape from tenant scope, counted where it is used.
 #[test]
 fn the_escape_from_tenant_scope_does_not_spread() {

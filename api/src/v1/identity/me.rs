@@ -64,8 +64,8 @@ async fn update_me(
 
 /// Change my password
 ///
-/// Ends my other sessions; a mail tells of it. Wrong guesses are counted with those of signing in. Every
-/// signed-in person may; an API key may not.
+/// Ends my other sessions; a mail tells of it. Wrong guesses are counted with those of signing in. Who has no
+/// password yet chooses one within ten minutes of signing in. Every signed-in person may; an API key may not.
 #[utoipa::path(
     tag = "Account",
     operation_id = "change_my_password",
@@ -100,7 +100,7 @@ async fn accept_document(caller: Authenticated, Json(accept): Json<AcceptDocumen
 ///
 /// For good: ends every membership, session and key, and forgets name, address and picture. The last
 /// owner of a tenant and the last administrator of the platform cannot leave. Every signed-in person may
-/// with their password; an API key may not.
+/// with their password or, without one, within ten minutes of signing in; an API key may not.
 #[utoipa::path(
     tag = "Account",
     operation_id = "delete_me",
@@ -116,7 +116,8 @@ async fn delete_me(caller: Authenticated, Json(delete): Json<DeleteMe>) -> Answe
 
 /// Take my data along
 ///
-/// What the platform keeps about me: profile, memberships, devices and keys, without secrets. Every
+/// What the platform keeps about me, without secrets: profile, memberships, sessions, devices, linked accounts,
+/// keys, mails and notifications, of each the newest 2,000; `incomplete` names the lists that are longer. Every
 /// signed-in person may; an API key may not.
 #[utoipa::path(
     tag = "Account",

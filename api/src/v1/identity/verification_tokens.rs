@@ -159,8 +159,8 @@ async fn request_email_verification(caller: Authenticated) -> Answer {
 /// Ask for another address
 ///
 /// Sends a mail with a token of 24 hours to the new address; nothing changes before it is used. Whether
-/// an account has that address already is told to nobody but its reader. Every signed-in person with a
-/// verified address may; an API key may not.
+/// an account has that address already is told to nobody but its reader. It takes my password or, without
+/// one, a sign-in of the last ten minutes. Every signed-in person with a verified address may; an API key may not.
 #[utoipa::path(
     tag = "Account",
     operation_id = "request_email_change",

@@ -1,6 +1,7 @@
 //! What was changed, as the audit row keeps it: secrets masked, long texts cut, bounded as a whole.
 
-use entity::scope::TenantOwned;
+use entity::scope::{Place, TenantOwned};
+use sea_orm::IdenStatic as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -30,25 +31,78 @@ pub struct Change {
     pub(super) id: Option<Uuid>,
     pub(super) old: Option<Value>,
     pub(super) new: Option<Value>,
+    pub(super) place: Belongs,
+}
+
+/// To which workspace the resource belongs: who sees that is told of the change.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Belongs {
+    #[default]
+    ToTenant,
+    To(Uuid),
+    /// What its row says in the transaction that changes it; a query of the audit row's `$1` and `$10`.
+    AsStored(String),
+}
+
+impl Belongs {
+    /// Read from the entity, so that nobody has to think of it where a resource is new.
+    fn of<E: TenantOwned>() -> Self {
+        let (entity, id) = (E::default(), E::ID.as_str());
+        let table = entity.table_name();
+        let within = match (E::PLACE, E::AGENT, E::RUN) {
+            (Place::Within(column) | Place::Frame(column), ..) => {
+                let column = column.as_str();
+                return Self::AsStored(format!(
+                    "(SELECT r.{column} FROM {table} r WHERE r.tenant_id = $1 AND r.{id} = $10)"
+                ));
+            }
+            (Place::Tenant, Some(agent), _) => ("agent", agent),
+            (Place::Tenant, None, Some(run)) => ("task_run", run),
+            (Place::Tenant, None, None) => return Self::ToTenant,
+        };
+        let (owner, column) = (within.0, within.1.as_str());
+        Self::AsStored(format!(
+            "(SELECT o.workspace_id FROM {table} r JOIN {owner} o ON o.tenant_id = r.tenant_id \
+             AND o.id = r.{column} WHERE r.tenant_id = $1 AND r.{id} = $10)"
+        ))
+    }
+
+    /// Of an audit row that has 19 other values.
+    pub fn sql(&self) -> &str {
+        match self {
+            Self::ToTenant => "NULL",
+            Self::To(_) => "$20",
+            Self::AsStored(query) => query,
+        }
+    }
+
+    pub fn value(&self) -> Option<sea_orm::Value> {
+        match self {
+            Self::To(workspace) => Some((*workspace).into()),
+            Self::ToTenant | Self::AsStored(_) => None,
+        }
+    }
 }
 
 impl Change {
-    /// `kind` as in messages ("task definition") is kept as `task-definition`.
+    /// What is no row that belongs to a workspace. `kind` as in messages ("task definition") is kept as
+    /// `task-definition`.
     pub fn to(kind: &str, id: Uuid) -> Self {
         let resource = kind.to_lowercase().replace(' ', "-");
-        Self { resource: Some(resource), id: Some(id), old: None, new: None }
+        Self { resource: Some(resource), id: Some(id), ..Self::default() }
     }
 
     pub fn of<E: TenantOwned>(id: Uuid) -> Self {
-        Self::to(E::KIND, id)
+        Self { place: Belongs::of::<E>(), ..Self::to(E::KIND, id) }
     }
 
     pub fn created<E: TenantOwned>(id: Uuid, view: &impl Serialize) -> Self {
         Self::of::<E>(id).with(json(view))
     }
 
-    pub fn deleted<E: TenantOwned>(id: Uuid, view: &impl Serialize) -> Self {
-        Self { old: Some(shown(json(view))), ..Self::of::<E>(id) }
+    /// The row may be gone: `workspace` is what [`TenantOwned::workspace`] said of it.
+    pub fn deleted<E: TenantOwned>(id: Uuid, workspace: Option<Uuid>, view: &impl Serialize) -> Self {
+        Self { old: Some(shown(json(view))), ..Self::of::<E>(id).within(workspace) }
     }
 
     /// Keeps the members that differ, and the name, so that people know what it was.
@@ -66,6 +120,12 @@ impl Change {
             name.map(|name| new.insert("name".to_owned(), name));
         }
         Self { old: Some(shown(old)), ..Self::of::<E>(id).with(new) }
+    }
+
+    /// What is not found by its own id, or is no longer there: where it belongs, or belonged.
+    #[must_use]
+    pub fn within(self, workspace: Option<Uuid>) -> Self {
+        Self { place: workspace.map_or(Belongs::ToTenant, Belongs::To), ..self }
     }
 
     /// What is worth knowing of the outcome.

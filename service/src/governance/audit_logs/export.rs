@@ -90,6 +90,7 @@ impl From<Model> for AuditExportRow {
             detail_hash,
             hash,
             created_at,
+            workspace_id: _,
         } = row;
         Self {
             tenant_id,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Change;
 use super::chain::{self, SALT_BYTES};
+use super::change::Belongs;
 use crate::auth::principal::RequestInfo;
 use crate::clock::Clock;
 use crate::core::Core;
@@ -128,11 +129,12 @@ pub(crate) struct Scribe<'a> {
 impl Scribe<'_> {
     pub async fn append(&self, transaction: &impl ConnectionTrait, entry: Entry) -> Result<Recorded> {
         let (number, previous) = end_of_chain(self.dialect, transaction, entry.tenant).await?;
+        let place = entry.change.place.clone();
         let row = row(self, entry, number + 1, &previous)?;
         let Model { tenant_id, number, hash, .. } = &row;
         let moved = "UPDATE audit_chain SET number = $2, hash = $3 WHERE tenant_id = $1";
         execute(transaction, moved, vec![(*tenant_id).into(), (*number).into(), hash.clone().into()]).await?;
-        insert(transaction, row).await?;
+        insert(transaction, row, &place).await?;
         Ok(Recorded(()))
     }
 }
@@ -159,7 +161,7 @@ async fn end_of_chain(
 
 fn row(scribe: &Scribe<'_>, entry: Entry, number: i64, previous: &[u8]) -> Result<Model> {
     let Entry { tenant, actor, user, action, code, request_id, ip, change } = entry;
-    let Change { resource, id: resource_id, old, new } = change;
+    let Change { resource, id: resource_id, old, new, place: _ } = change;
     let (mut ip_salt, mut data_salt) = ([0; SALT_BYTES], [0; SALT_BYTES]);
     scribe.ids.fill(&mut ip_salt);
     scribe.ids.fill(&mut data_salt);
@@ -187,16 +189,22 @@ fn row(scribe: &Scribe<'_>, entry: Entry, number: i64, previous: &[u8]) -> Resul
         detail_hash: [ip_hash, data_hash].concat(),
         hash: Vec::new(),
         created_at: scribe.clock.now(),
+        workspace_id: None,
     };
     row.hash = chain::row_hash(previous, &row).to_vec();
     Ok(row)
 }
 
-async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
-    let sql = "INSERT INTO audit_log (tenant_id, id, number, actor, user_id, action, outcome, code, resource, \
-         resource_id, request_id, ip_salt, ip_address, data_salt, old_data, new_data, detail_hash, hash, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
-    let values = vec![
+/// `place` says to which workspace, in the same statement.
+async fn insert(transaction: &impl ConnectionTrait, row: Model, place: &Belongs) -> Result<(), DbErr> {
+    let sql = format!(
+        "INSERT INTO audit_log (tenant_id, id, number, actor, user_id, action, outcome, code, resource, \
+         resource_id, request_id, ip_salt, ip_address, data_salt, old_data, new_data, detail_hash, hash, created_at, \
+         workspace_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+         {})",
+        place.sql()
+    );
+    let mut values = vec![
         row.tenant_id.into(),
         row.id.into(),
         row.number.into(),
@@ -217,7 +225,8 @@ async fn insert(transaction: &impl ConnectionTrait, row: Model) -> Result<(), Db
         row.hash.into(),
         row.created_at.into(),
     ];
-    execute(transaction, sql, values).await
+    values.extend(place.value());
+    execute(transaction, &sql, values).await
 }
 
 async fn execute(transaction: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<(), DbErr> {

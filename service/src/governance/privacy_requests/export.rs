@@ -4,31 +4,37 @@ use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use entity::governance::audit_log;
 use entity::governance::privacy_request::PrivacyKind;
-use entity::identity::{api_key, team_member};
+use entity::identity::{api_key, team_invite, team_member};
 use futures_util::Stream;
+use sea_orm::sea_query::LikeExpr;
 use sea_orm::{ColumnTrait as _, Condition, Order};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{get, place};
+use super::{get, place, traces};
 use crate::ctx::Ctx;
 use crate::db::Reason;
 use crate::error::{Error, Result};
 use crate::governance::audit_logs::AuditLogView;
 use crate::identity::api_keys::ApiKeyView;
+use crate::identity::team_invites::TeamInviteView;
 use crate::identity::team_members::TeamMemberView;
 use crate::identity::users;
 
-const BATCH: u64 = 500;
-/// Rows of one table.
+/// Audit rows that one step looks through.
+const WINDOW: i64 = 5_000;
+/// Of the audit log.
 const MOST: u64 = 100_000;
+/// Invitations.
+const MOST_INVITES: u64 = 1_000;
 
 /// A line of the export.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PersonalRow {
-    /// Where it stands: `person`, `membership`, `team-member`, `session`, `notification`, `api-key` or `audit-log`.
+    /// Where it stands: `person`, `membership`, `team-member`, `session`, `notification`, `api-key`,
+    /// `invitation` or `audit-log`.
     #[schema(example = "session")]
     pub from: String,
     #[schema(value_type = Object)]
@@ -48,29 +54,29 @@ pub async fn export(ctx: Ctx, id: Uuid) -> Result<impl Stream<Item = Result<Pers
     }
     let user = request.user_id;
     Ok(try_stream! {
-        for found in fixed(&ctx, user).await? {
+        let mut about = About { user, resources: vec![user], emails: Vec::new() };
+        for found in fixed(&ctx, user, &mut about).await? {
             yield found;
         }
-        let (mut after, mut left) = (Uuid::nil(), MOST);
-        loop {
-            let found = told(&ctx, user, after, left.min(BATCH)).await?;
-            if found.is_empty() {
-                return;
-            }
-            for entry in found {
-                after = entry.id;
+        let (mut after, mut left) = (0, MOST);
+        let end = last(&ctx).await?;
+        while after < end && left > 0 {
+            for entry in told(&ctx, &about, after, left).await? {
                 left -= 1;
-                yield row("audit-log", json!(AuditLogView::from(entry)));
+                yield row("audit-log", shown(user, entry));
             }
+            after += WINDOW;
         }
     })
 }
 
 /// What there is little of. Who left is known by what they did, and by nothing else.
-async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
+async fn fixed(ctx: &Ctx, user: Uuid, about: &mut About) -> Result<Vec<PersonalRow>> {
     let mut rows = Vec::new();
     if let Some(place) = place(ctx, user).await? {
         let person = users::by_id(ctx.core.db.system(Reason::People).connection(), user).await?;
+        about.resources.push(place.id);
+        about.emails.extend(person.as_ref().map(|person| person.email.clone()));
         rows.extend(person.map(|person| {
             row("person", json!({ "email": person.email, "name": person.name, "image": person.image }))
         }));
@@ -80,6 +86,7 @@ async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
     let db = ctx.db();
     let teams = db.everywhere::<team_member::Entity>().filter(team_member::Column::UserId.eq(user));
     let teams = teams.limit(1000).all().await?;
+    about.resources.extend(teams.iter().map(|place| place.id));
     rows.extend(teams.into_iter().map(|place| row("team-member", json!(TeamMemberView::from(place)))));
     let sql = "SELECT device, ip, created_at, last_seen_at FROM session WHERE tenant_id = $1 AND user_id = $2 \
          ORDER BY id LIMIT 1000";
@@ -106,12 +113,52 @@ async fn fixed(ctx: &Ctx, user: Uuid) -> Result<Vec<PersonalRow>> {
         .all()
         .await?;
     rows.extend(keys.into_iter().map(|key| row("api-key", json!(ApiKeyView::from(key)))));
+    let theirs = Condition::any()
+        .add(team_invite::Column::AcceptedBy.eq(user))
+        .add(team_invite::Column::Email.is_in(about.emails.clone()));
+    let invites = db.everywhere::<team_invite::Entity>().filter(theirs).limit(MOST_INVITES).all().await?;
+    for invite in invites {
+        about.resources.push(invite.id);
+        rows.push(row("invitation", json!(TeamInviteView::from(invite))));
+    }
     Ok(rows)
 }
 
-async fn told(ctx: &Ctx, user: Uuid, after: Uuid, most: u64) -> Result<Vec<audit_log::Model>> {
-    use audit_log::Column;
-    let theirs = Condition::all().add(Column::UserId.eq(user)).add(Column::Id.gt(after));
+/// By what the audit log's rows about a person are found.
+struct About {
+    user: Uuid,
+    /// What was changed there is theirs.
+    resources: Vec<Uuid>,
+    emails: Vec<String>,
+}
+
+async fn last(ctx: &Ctx) -> Result<i64> {
     let db = ctx.db();
-    db.find::<audit_log::Entity>().filter(theirs).order_by(Column::Id, Order::Asc).limit(most).all().await
+    let last = db.find::<audit_log::Entity>().order_by(audit_log::Column::Number, Order::Desc);
+    Ok(last.limit(1).one().await?.map_or(0, |row| row.number))
+}
+
+/// What the person did, and what others did to their place here.
+async fn told(ctx: &Ctx, about: &About, after: i64, most: u64) -> Result<Vec<audit_log::Model>> {
+    use audit_log::Column;
+    let mut any = Condition::any()
+        .add(Column::UserId.eq(about.user))
+        .add(Column::ResourceId.is_in(about.resources.iter().copied()));
+    let emails = about.emails.iter().map(|email| traces::names(email));
+    for pattern in emails.chain([traces::about(about.user)]) {
+        let like = || LikeExpr::new(pattern.as_str()).escape('!');
+        any = any.add(Column::OldData.like(like())).add(Column::NewData.like(like()));
+    }
+    let here =
+        Condition::all().add(Column::Number.gt(after)).add(Column::Number.lte(after + WINDOW)).add(any);
+    let db = ctx.db();
+    db.find::<audit_log::Entity>().filter(here).order_by(Column::Number, Order::Asc).limit(most).all().await
+}
+
+/// Where somebody else was who changed something of the person's is not the person's to know.
+fn shown(user: Uuid, mut entry: audit_log::Model) -> Value {
+    if entry.user_id != Some(user) {
+        entry.ip_address = None;
+    }
+    json!(AuditLogView::from(entry))
 }

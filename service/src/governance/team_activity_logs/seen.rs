@@ -1,39 +1,53 @@
 //! Which rows a caller is told: what happened in a STRICT workspace is for who is of its team now, also when the
-//! workspace is gone.
+//! workspace is gone, and so is what happened before to what is there now.
 
-use sea_orm::sea_query::Expr;
+use entity::governance::audit_log::Column;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ColumnTrait as _, Condition};
 use uuid::Uuid;
 
 use crate::ctx::Ctx;
 
-const SEEN: &str = "NOT EXISTS (SELECT 1 FROM workspace w \
-         WHERE w.tenant_id = audit_log.tenant_id AND w.isolation = 'STRICT' \
-         AND NOT EXISTS (SELECT 1 FROM team_member m WHERE m.tenant_id = w.tenant_id \
-             AND m.workspace_id = w.id AND m.user_id = {user}) \
-         AND w.id = CASE audit_log.resource \
-             WHEN 'workspace' THEN audit_log.resource_id \
-             WHEN 'agent' THEN (SELECT r.workspace_id FROM agent r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'tool-binding' THEN (SELECT r.workspace_id FROM agent r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'agent-version' THEN (SELECT r.workspace_id FROM agent_version v \
-                 JOIN agent r ON r.tenant_id = v.tenant_id AND r.id = v.agent_id \
-                 WHERE v.tenant_id = audit_log.tenant_id AND v.id = audit_log.resource_id) \
-             WHEN 'tool' THEN (SELECT r.workspace_id FROM tool r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'task-definition' THEN (SELECT r.workspace_id FROM task_definition r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'task-run' THEN (SELECT r.workspace_id FROM task_run r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'approval' THEN (SELECT r.workspace_id FROM approval r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'api-key' THEN (SELECT r.workspace_id FROM api_key r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-             WHEN 'team-member' THEN (SELECT r.workspace_id FROM team_member r \
-                 WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
-         END)";
+/// Where what may be moved, and what moves along, is now; the rest is where its row of the log says.
+const NOW: &str = "(CASE audit_log.resource \
+     WHEN 'agent' THEN (SELECT r.workspace_id FROM agent r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'tool-binding' THEN (SELECT r.workspace_id FROM agent r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'agent-version' THEN (SELECT r.workspace_id FROM agent_version v \
+         JOIN agent r ON r.tenant_id = v.tenant_id AND r.id = v.agent_id \
+         WHERE v.tenant_id = audit_log.tenant_id AND v.id = audit_log.resource_id) \
+     WHEN 'tool' THEN (SELECT r.workspace_id FROM tool r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'task-definition' THEN (SELECT r.workspace_id FROM task_definition r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'scheduled-task' THEN (SELECT r.workspace_id FROM scheduled_task r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'batch-task' THEN (SELECT r.workspace_id FROM batch_task r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     WHEN 'inbound-hook' THEN (SELECT r.workspace_id FROM inbound_hook r \
+         WHERE r.tenant_id = audit_log.tenant_id AND r.id = audit_log.resource_id) \
+     END)";
 
-pub(super) fn by(ctx: &Ctx) -> Expr {
-    let sql = SEEN.replace("{user}", ctx.core.db.dialect().custom_value());
-    Expr::cust_with_values(sql, [ctx.actor.user().unwrap_or(Uuid::nil())])
+/// `None` is all.
+pub(super) fn by(ctx: &Ctx) -> Option<Condition> {
+    let hidden = ctx.view.hidden();
+    if hidden.is_empty() {
+        return None;
+    }
+    // A place in a team always has a workspace; who left one before that was written down is told of to nobody.
+    let placed = Condition::any()
+        .add(Column::WorkspaceId.is_not_null())
+        .add(Column::Resource.is_null())
+        .add(Column::Resource.ne("team-member"));
+    let told = Condition::all()
+        .add(outside(Expr::col(Column::WorkspaceId.as_column_ref()), hidden))
+        .add(outside(Expr::cust(NOW), hidden))
+        .add(placed);
+    Some(told)
+}
+
+fn outside(place: Expr, hidden: &[Uuid]) -> Condition {
+    let elsewhere = place.clone().is_not_in(hidden.iter().copied());
+    Condition::any().add(place.is_null()).add(elsewhere)
 }

@@ -155,7 +155,7 @@ async fn finish(core: &Core, tenant: Uuid, batches: usize) -> Result<()> {
         let people = tx.query(&format!("{LONERS} {PEOPLE}"), Vec::new()).await?;
         for row in &people {
             let person = app_user::Model::from_query_result(row, "")?;
-            privacy_requests::forget_account(&tx, person.id, person.email, now).await?;
+            privacy_requests::forget_account(&tx, person.id, &[&person.email], now).await?;
             execute(&tx, "UPDATE app_user SET tenant_id = NULL WHERE id = $1", vec![person.id.into()])
                 .await?;
         }

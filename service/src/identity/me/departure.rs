@@ -52,19 +52,21 @@ const FORGET: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL,
 #[derive(Deserialize, ToSchema, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteMe {
-    /// One's password: this cannot be undone.
-    #[schema(value_type = String, format = Password, example = "correct horse battery")]
-    pub password: SecretString,
+    /// One's password, where the account has one; else a sign-in of the last ten minutes is needed. This cannot
+    /// be undone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, example = "correct horse battery")]
+    pub password: Option<SecretString>,
 }
 
 /// Ends every membership, session and key of the person and forgets who they were. Each of their tenants
 /// gets an audit row.
 ///
 /// # Errors
-/// 403 `person_only`; 409 `last_owner`, `last_platform_admin`; 422 at `/password`; 429.
+/// 403 `person_only`, `fresh_sign_in_required`; 409 `last_owner`, `last_platform_admin`; 422 at `/password`; 429.
 pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
-    users::require_password(core, &user, delete.password, "/password").await?;
+    users::require_presence(ctx, &user, delete.password, "/password").await?;
     let now = core.clock.now();
     let tx = core.db.system(Reason::People).begin().await?;
     let mut tenants = lock_tenants(&tx, user.id).await?;

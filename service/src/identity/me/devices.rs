@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use entity::identity::session::{Column, Entity, Model};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -41,6 +43,17 @@ pub struct MySessionView {
 }
 
 page!(MySessionPage, MySessionView);
+
+/// A session, live or ended.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownSessionView {
+    #[serde(flatten)]
+    pub session: MySessionView,
+    /// When it was ended, before its time or by signing out.
+    #[schema(required)]
+    pub ended_at: Option<DateTime<Utc>>,
+}
 
 impl MySessionView {
     pub(super) fn of(row: Model, current: Option<Uuid>) -> Self {
@@ -81,6 +94,20 @@ pub(super) async fn live(ctx: &Ctx, user: Uuid) -> Result<Vec<MySessionView>> {
         .all(ctx.core.db.system(Reason::People).connection())
         .await?;
     Ok(rows.into_iter().map(|row| MySessionView::of(row, ctx.session)).collect())
+}
+
+/// Every session that is still known, also those that have ended, the newest first.
+#[expect(clippy::disallowed_methods, reason = "sessions belong to people, not to a tenant")]
+pub(super) async fn known(
+    db: &impl ConnectionTrait,
+    current: Option<Uuid>,
+    user: Uuid,
+    most: u64,
+) -> Result<Vec<KnownSessionView>> {
+    let rows = Entity::find().filter(Column::UserId.eq(user)).order_by_desc(Column::Id).limit(most).all(db);
+    let shown =
+        |row: Model| KnownSessionView { ended_at: row.revoked_at, session: MySessionView::of(row, current) };
+    Ok(rows.await?.into_iter().map(shown).collect())
 }
 
 /// Signs a device out: at once on this node, within a second on others.

@@ -84,7 +84,7 @@ pub async fn delete(ctx: &Ctx, id: Uuid, expected: Expected) -> Result<()> {
         return Err(concurrent());
     }
     api_keys::revoke_all_of(&tx, row.user_id, ctx.core.clock.now()).await?;
-    ctx.commit(tx, Change::deleted::<Entity>(id, &before)).await?;
+    ctx.commit(tx, Change::deleted::<Entity>(id, None, &before)).await?;
     ctx.core.principals.clear();
     Ok(())
 }

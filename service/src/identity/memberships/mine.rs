@@ -94,7 +94,7 @@ pub async fn accept(ctx: &Ctx, id: Uuid) -> Result<MyMembershipView> {
     };
     let tenant = ctx.core.db.tenant(row.tenant_id).get::<tenant::Entity>(row.tenant_id).await?;
     let view = MyMembershipView::of(row, tenant.ok_or_else(missing)?);
-    let change = Change::of::<Entity>(view.id).with(json!({ "status": view.status }));
+    let change = Change::of::<Entity>(view.id).with(json!({ "status": view.status, "userId": me }));
     tx.finish_within(&Ctx { tenant: view.tenant.id, ..ctx.clone() }, change, &view).await?;
     ctx.core.principals.clear();
     Ok(view)
@@ -104,7 +104,8 @@ pub async fn accept(ctx: &Ctx, id: Uuid) -> Result<MyMembershipView> {
 pub(crate) async fn accept_row(core: &Core, request: &RequestInfo, row: &Model) -> Result<()> {
     let tx = core.db.system(Reason::SignIn).begin().await?;
     let accepted = accept_in(core, tx.connection(), row).await?;
-    let change = Change::of::<Entity>(row.id).with(json!({ "status": accepted.status }));
+    let change =
+        Change::of::<Entity>(row.id).with(json!({ "status": accepted.status, "userId": row.user_id }));
     let entry = Entry::of_person(request, row.tenant_id, row.user_id, change);
     let _recorded = append(core, tx.connection(), entry).await?;
     tx.commit().await

@@ -16,6 +16,7 @@ use crate::auth::totp;
 use crate::core::Core;
 use crate::db::SystemTx;
 use crate::error::Result;
+use crate::identity::sessions::familiar::{Account, is_familiar};
 
 const RECOVERY_CODES: usize = 10;
 const RECOVERY_BYTES: usize = 10;
@@ -53,7 +54,8 @@ pub(super) async fn guess(
     if plain.expose_secret().len() != digits || !plain.expose_secret().bytes().all(|c| c.is_ascii_digit()) {
         return Ok(None);
     }
-    let attempt = core.second_factors.attempt(&factor.id.to_string(), ip).await?;
+    let familiar = is_familiar(core, Account::Id(factor.id), ip);
+    let attempt = core.second_factors.attempt(&factor.id.to_string(), ip, familiar).await?;
     let secret = core.keys.open(&place(factor.id), &factor.sealed)?;
     let now = core.clock.now();
     let found = totp::find(secret.expose_secret(), plain.expose_secret(), now, factor.last_step)?;

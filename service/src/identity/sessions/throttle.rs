@@ -1,8 +1,9 @@
 //! How often a password or a code may be guessed: failures are counted for each account at each address, each
 //! account, and each address (GCRA, ITU-T I.371). A right password costs nothing, and an address from
-//! which the account signed in before is not held back by what others try.
+//! which the account signed in before is not held back by what others try: this node remembers it, and where it
+//! does not, it asks. What is counted is each node's own.
 
-use std::future::ready;
+use std::future::{Future, ready};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -92,31 +93,50 @@ impl SignInThrottle {
         }
     }
 
-    /// Counts a guess at the account from the address.
+    /// Counts a guess at the account from the address. Where others have used up what the account has,
+    /// `is_familiar` says whether it signed in from there before.
     ///
     /// # Errors
     /// [`Error::RateLimited`] `sign_in_attempts`.
-    pub async fn attempt(&self, email: &str, ip: Option<IpAddr>) -> Result<Attempt> {
+    pub async fn attempt(
+        &self,
+        email: &str,
+        ip: Option<IpAddr>,
+        is_familiar: impl Future<Output = Result<bool>> + Send,
+    ) -> Result<Attempt> {
         let place = (Sha256::digest(email.as_bytes()).into(), ip.map(network));
         let (account, address) = place;
         let mut asked = vec![
             (Key::AccountAtAddress(account, address), self.rates.account_at_address),
             (Key::Address(address), self.rates.address),
         ];
-        if self.familiar.get(&place).await.is_none() {
+        let is_remembered = self.familiar.get(&place).await.is_some();
+        if !is_remembered {
             asked.push((Key::Account(account), self.rates.account));
         }
         let mut attempt = Attempt { throttle: self.clone(), taken: Vec::with_capacity(asked.len()), place };
+        let mut refused = None;
         for (key, rate) in asked {
             match self.take(key, rate).await {
                 Ok(()) => attempt.taken.push((key, rate)),
-                Err(refused) => {
-                    attempt.give_back().await;
-                    return Err(refused);
+                Err(error) => {
+                    refused = Some((key, error));
+                    break;
                 }
             }
         }
-        Ok(attempt)
+        let Some((key, refused)) = refused else { return Ok(attempt) };
+        // The account's own bucket is asked last: the others have room.
+        match matches!(key, Key::Account(_)) && is_familiar.await.unwrap_or(false) {
+            true => {
+                self.familiar.insert(place, ()).await;
+                Ok(attempt)
+            }
+            false => {
+                attempt.give_back().await;
+                Err(refused)
+            }
+        }
     }
 
     async fn take(&self, key: Key, rate: Rate) -> Result<()> {
@@ -158,7 +178,7 @@ impl Attempt {
 }
 
 /// One household has a /64 of IPv6 addresses.
-fn network(ip: IpAddr) -> IpAddr {
+pub(super) fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         ip @ IpAddr::V4(_) => ip,
@@ -175,6 +195,10 @@ mod tests {
         Some(IpAddr::from([198, 51, 100, n]))
     }
 
+    async fn nowhere() -> Result<bool> {
+        Ok(false)
+    }
+
     fn throttle() -> (SignInThrottle, Clock) {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         (SignInThrottle::of_passwords(&clock), clock)
@@ -184,23 +208,23 @@ mod tests {
     async fn guesses_run_out_and_come_back() {
         let (throttle, clock) = throttle();
         for _ in 0..PASSWORDS.account_at_address.burst {
-            let _guess = throttle.attempt("a", HOME).await.unwrap();
+            let _guess = throttle.attempt("a", HOME, nowhere()).await.unwrap();
         }
-        let Err(Error::RateLimited { retry_after, .. }) = throttle.attempt("a", HOME).await else {
+        let Err(Error::RateLimited { retry_after, .. }) = throttle.attempt("a", HOME, nowhere()).await else {
             panic!("allowed");
         };
         assert_eq!(retry_after, PASSWORDS.account_at_address.every.to_std().unwrap());
-        assert!(throttle.attempt("b", HOME).await.is_ok());
+        assert!(throttle.attempt("b", HOME, nowhere()).await.is_ok());
         clock.advance(retry_after);
-        assert!(throttle.attempt("a", HOME).await.is_ok());
-        assert!(throttle.attempt("a", HOME).await.is_err());
+        assert!(throttle.attempt("a", HOME, nowhere()).await.is_ok());
+        assert!(throttle.attempt("a", HOME, nowhere()).await.is_err());
     }
 
     #[tokio::test]
     async fn a_right_password_costs_nothing() {
         let (throttle, _) = throttle();
         for _ in 0..3 * PASSWORDS.address.burst {
-            throttle.attempt("a", HOME).await.unwrap().succeeded().await;
+            throttle.attempt("a", HOME, nowhere()).await.unwrap().succeeded().await;
         }
     }
 
@@ -208,28 +232,45 @@ mod tests {
     async fn codes_run_out_sooner_and_the_owner_is_not_locked_out() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let throttle = SignInThrottle::of_codes(&clock);
-        throttle.attempt("a", HOME).await.unwrap().succeeded().await;
+        throttle.attempt("a", HOME, nowhere()).await.unwrap().succeeded().await;
         let mut looked_at = 0;
         for _ in 0..24 * 60 {
             for n in 0..5 {
-                looked_at += i32::from(throttle.attempt("a", elsewhere(n)).await.is_ok());
+                looked_at += i32::from(throttle.attempt("a", elsewhere(n), nowhere()).await.is_ok());
             }
             clock.advance(Duration::from_secs(60));
         }
         assert!((400..=510).contains(&looked_at), "{looked_at} in a day");
-        assert!(throttle.attempt("a", HOME).await.is_ok());
+        assert!(throttle.attempt("a", HOME, nowhere()).await.is_ok());
     }
 
     #[tokio::test]
     async fn strangers_do_not_lock_the_owner_out() {
         let (throttle, _) = throttle();
-        throttle.attempt("a", HOME).await.unwrap().succeeded().await;
+        throttle.attempt("a", HOME, nowhere()).await.unwrap().succeeded().await;
         let mut refused = 0;
         for n in 0..PASSWORDS.account.burst + 5 {
             let ip = elsewhere(u8::try_from(n / 5).unwrap());
-            refused += i32::from(throttle.attempt("a", ip).await.is_err());
+            refused += i32::from(throttle.attempt("a", ip, nowhere()).await.is_err());
         }
         assert_eq!(refused, 5);
-        assert!(throttle.attempt("a", HOME).await.is_ok());
+        assert!(throttle.attempt("a", HOME, nowhere()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_is_known_elsewhere_is_asked_for_once_and_within_the_other_limits() {
+        let (throttle, _) = throttle();
+        for n in 0..PASSWORDS.account.burst {
+            let _guess =
+                throttle.attempt("a", elsewhere(u8::try_from(n / 5).unwrap()), nowhere()).await.unwrap();
+        }
+        assert!(throttle.attempt("a", HOME, nowhere()).await.is_err());
+        let failing = async { Err(Error::internal("the database is away")) };
+        assert!(throttle.attempt("a", HOME, failing).await.is_err());
+        assert!(throttle.attempt("a", HOME, async { Ok(true) }).await.is_ok());
+        for _ in 1..PASSWORDS.account_at_address.burst {
+            let _guess = throttle.attempt("a", HOME, nowhere()).await.unwrap();
+        }
+        assert!(throttle.attempt("a", HOME, async { Ok(true) }).await.is_err());
     }
 }

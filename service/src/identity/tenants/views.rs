@@ -13,6 +13,7 @@ use validator::{Validate, ValidationError};
 use super::settings::{TenantSettings, https};
 use crate::crud::{Patch, document, page, patch};
 use crate::error::{Error, Result};
+use crate::identity::plans::PlanLimits;
 
 /// An organisation: the unit of isolation.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -232,7 +233,7 @@ impl UpdateOwnTenant {
         Ok(())
     }
 
-    pub(super) fn apply(&self, row: &Model) -> Result<ActiveModel> {
+    pub(super) fn apply(&self, row: &Model, limits: &PlanLimits) -> Result<ActiveModel> {
         let Self { name, logo_url, settings, data_retention_days } = self;
         let mut changes = ActiveModel::default();
         if let Some(name) = name {
@@ -245,8 +246,13 @@ impl UpdateOwnTenant {
             let current: TenantSettings = document::read(row.settings.clone());
             changes.settings = Set(document::stored(&document::patched(&current, patch, "/settings")?)?);
         }
-        if let Some(days) = data_retention_days {
-            changes.data_retention_days = Set(*days);
+        if let Some(days) = data_retention_days.filter(|days| *days != row.data_retention_days) {
+            let ceiling = i32::try_from(limits.retention_days).unwrap_or(i32::MAX);
+            if days > ceiling {
+                let message = format!("{days} days are more than the {ceiling} that the plan allows");
+                return Err(Error::invalid("/dataRetentionDays", "above_ceiling", message));
+            }
+            changes.data_retention_days = Set(days);
         }
         Ok(changes)
     }

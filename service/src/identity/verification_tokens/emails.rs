@@ -37,9 +37,11 @@ pub struct RequestEmailChange {
     #[validate(email, length(max = 254))]
     #[schema(format = Email, max_length = 254, example = "ada@example.com")]
     pub email: String,
-    /// One's password, to prove that it is not somebody at an unlocked screen.
-    #[schema(value_type = String, format = Password, example = "correct horse battery")]
-    pub password: SecretString,
+    /// One's password, to prove that it is not somebody at an unlocked screen. Where the account has none, a
+    /// sign-in of the last ten minutes is needed.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, example = "correct horse battery")]
+    pub password: Option<SecretString>,
 }
 
 #[derive(Deserialize, ToSchema, Validate)]
@@ -60,7 +62,7 @@ pub async fn request_verification(ctx: &Ctx) -> Result<()> {
         return Ok(());
     }
     let tx = core.db.system(Reason::People).begin().await?;
-    send(core, &tx, &user, Purpose::VerifyEmail, &user.email).await?;
+    send(core, &tx, Some(&user), Purpose::VerifyEmail, &user.email).await?;
     tx.commit().await
 }
 
@@ -76,11 +78,11 @@ pub async fn verify(core: &Core, verify: VerifyEmail, request: &RequestInfo) -> 
 /// Sends a token to the new address, or tells it that it has an account.
 ///
 /// # Errors
-/// 403 `person_only`, `email_unverified`; 422 at `/password`; 429 `sign_in_attempts`.
+/// 403 `person_only`, `email_unverified`, `fresh_sign_in_required`; 422 at `/password`; 429 `sign_in_attempts`.
 pub async fn request_change(ctx: &Ctx, request: RequestEmailChange) -> Result<()> {
     let RequestEmailChange { email, password } = request;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
-    users::require_password(core, &user, password, "/password").await?;
+    users::require_presence(ctx, &user, password, "/password").await?;
     if user.email_verified_at.is_none() {
         return Err(Error::denied("email_unverified", "Verify your present address first."));
     }
@@ -88,7 +90,7 @@ pub async fn request_change(ctx: &Ctx, request: RequestEmailChange) -> Result<()
     let tx = core.db.system(Reason::People).begin().await?;
     match users::by_email(tx.connection(), &email).await? {
         Some(_) => mails::queue(core, tx.connection(), &email, &Letter::AddressInUse).await?,
-        None => send(core, &tx, &user, Purpose::ChangeEmail, &email).await?,
+        None => send(core, &tx, Some(&user), Purpose::ChangeEmail, &email).await?,
     }
     let change = Change::to("user", user.id).with(json!({ "emailChangeRequested": true }));
     let _recorded = ctx.record(tx.connection(), change).await?;

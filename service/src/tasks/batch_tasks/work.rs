@@ -2,7 +2,7 @@
 //! batches take turns.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::tasks::batch_task::{BatchReason, BatchStatus, Model};
+use entity::tasks::batch_task::{BatchReason, BatchStatus, Entity, Model};
 use entity::tasks::task_run::{RunReason, RunStatus};
 use entity::tasks::task_target::TargetStatus;
 use sea_orm::{ActiveEnum as _, FromQueryResult as _};
@@ -291,7 +291,7 @@ async fn record(
     action: &'static str,
     told: serde_json::Value,
 ) -> Result<()> {
-    let change = Change::to("batch task", row.id).with(told);
+    let change = Change::of::<Entity>(row.id).with(told);
     let entry = Entry::of_platform("system", action, row.tenant_id, change);
     let _recorded = append(core, tx.connection(), entry).await?;
     Ok(())

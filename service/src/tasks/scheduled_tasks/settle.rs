@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use entity::tasks::scheduled_task::{Model, PauseReason, ScheduleStatus};
+use entity::tasks::scheduled_task::{Entity, Model, PauseReason, ScheduleStatus};
 use entity::tasks::task_run::RunStatus;
 use sea_orm::{ActiveEnum as _, FromQueryResult as _};
 use serde_json::json;
@@ -165,7 +165,7 @@ async fn pause(core: &Core, tx: &SystemTx, row: &Model, now: DateTime<Utc>) -> R
     let reason = PauseReason::Failures.to_value();
     tx.execute(sql, vec![row.tenant_id.into(), row.id.into(), reason.clone().into(), now.into()]).await?;
     let told = json!({ "name": row.name, "status": "PAUSED", "statusReason": reason });
-    let change = Change::to("scheduled task", row.id).with(told);
+    let change = Change::of::<Entity>(row.id).with(told);
     let entry = Entry::of_platform("system", "pause_scheduled_task", row.tenant_id, change);
     let _recorded = append(core, tx.connection(), entry).await?;
     tracing::warn!(schedule.id = %row.id, "a schedule paused itself: its runs failed in a row");

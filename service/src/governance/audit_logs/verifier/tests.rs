@@ -53,6 +53,7 @@ impl Dice {
             detail_hash: salt.repeat(4),
             hash: Vec::new(),
             created_at: DateTime::<Utc>::UNIX_EPOCH + TimeDelta::microseconds(number * 1_001),
+            workspace_id: None,
         }
     }
 }
