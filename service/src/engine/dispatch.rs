@@ -339,13 +339,8 @@ async fn trees(core: Core, stop: CancellationToken) {
 
 /// Whether there are others to tell something.
 async fn follow_nodes(core: &Core) -> Result<()> {
-    let (engine, now) = (&core.engine, core.clock.now());
-    let silent = TimeDelta::from_std(engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
-    let sql =
-        "SELECT id FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1 AND id <> $2 LIMIT 1";
-    let values = vec![(now - silent).into(), engine.instance().into()];
-    let others = core.db.system(Reason::Engine).query(sql, values).await?;
-    engine.0.elsewhere.set_others(!others.is_empty());
+    let others = node::is_any_alive(core, Some(core.engine.instance())).await?;
+    core.engine.0.elsewhere.set_others(others);
     Ok(())
 }
 

@@ -54,6 +54,7 @@ pub use finish::ending;
 pub use keyed::refused;
 pub use leased::LeasedAttempt;
 pub use leases::{Lease, Leases};
+pub use node::is_any_alive;
 pub use reserve::Reserve;
 pub use transitions::{Spawn, Wake};
 pub use turns::Turns;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use chrono::TimeDelta;
 use entity::tasks::engine_node::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -95,6 +96,15 @@ pub async fn follow_keys(core: &Core, instance: Uuid) -> Result<()> {
         tx.commit().await?;
     }
     followed
+}
+
+/// Whether a node other than `besides` is alive: it has not ended, and was heard of within three heartbeats.
+pub async fn is_any_alive(core: &Core, besides: Option<Uuid>) -> Result<bool> {
+    let silent = TimeDelta::from_std(core.engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
+    let sql =
+        "SELECT id FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1 AND id <> $2 LIMIT 1";
+    let values = vec![(core.clock.now() - silent).into(), besides.unwrap_or(Uuid::nil()).into()];
+    Ok(!core.db.system(Reason::Engine).query(sql, values).await?.is_empty())
 }
 
 /// This node has ended in order: nothing waits for it.

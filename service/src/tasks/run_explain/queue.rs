@@ -1,6 +1,6 @@
 //! Why a queued run has not started.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use entity::agents::agent::{self, AgentStatus};
 use entity::agents::tool;
 use entity::identity::tenant::{self, TenantStatus};
@@ -13,6 +13,7 @@ use super::estimate::{Room, estimate};
 use super::view::{CauseCode, CauseView, PositionView, RunActionCode, RunActionView, RunExplanationView};
 use crate::ctx::Ctx;
 use crate::db::Reason;
+use crate::engine::is_any_alive;
 use crate::engine::policy::RunPolicy;
 use crate::engine::rates::{self, RateLimit};
 use crate::engine::transitions::{MOST_LOST, SUSPECT, key_limit, order_key, taken_by};
@@ -30,7 +31,7 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
         Some(capability) => Some(able(ctx, capability, now).await?),
         None => None,
     };
-    causes.extend(installation(ctx, &run, workers, now).await?);
+    causes.extend(installation(ctx, &run, workers).await?);
     causes.extend(of_tenant(ctx).await?);
     if let Some(id) = run.definition_id {
         let definition = ctx.core.db.tenant(ctx.tenant).get::<task_definition::Entity>(id).await?;
@@ -115,19 +116,14 @@ pub async fn explain(ctx: &Ctx, run: Model) -> Result<RunExplanationView> {
 }
 
 /// What keeps all runs like this one from starting: nobody is there to execute them.
-async fn installation(
-    ctx: &Ctx,
-    run: &Model,
-    workers: Option<u64>,
-    now: DateTime<Utc>,
-) -> Result<Option<CauseView>> {
+async fn installation(ctx: &Ctx, run: &Model, workers: Option<u64>) -> Result<Option<CauseView>> {
     if ctx.core.quarantine.is_on() {
         let message =
             "This installation is a restored copy: it starts nothing until its operator confirms it.";
         return Ok(Some(CauseView::blocking(CauseCode::RestoredCopy, message)));
     }
     match (&run.capability, workers) {
-        (None, _) => no_node(ctx, now).await,
+        (None, _) => no_node(ctx).await,
         (Some(capability), Some(0)) => {
             let message = format!("No live worker offers `{capability}`, which it needs.");
             Ok(Some(CauseView::blocking(CauseCode::NoWorker, message)))
@@ -143,14 +139,9 @@ async fn able(ctx: &Ctx, capability: &str, now: DateTime<Utc>) -> Result<u64> {
     Ok(offered.get(capability).map_or(0, |count| u64::try_from(*count).unwrap_or(u64::MAX)))
 }
 
-async fn no_node(ctx: &Ctx, now: DateTime<Utc>) -> Result<Option<CauseView>> {
-    let system = ctx.core.db.system(Reason::Engine);
-    let patience = TimeDelta::from_std(ctx.core.engine.settings().heartbeat * 3).unwrap_or(TimeDelta::MAX);
-    let sql = "SELECT COUNT(*) AS nodes FROM engine_node WHERE stopped_at IS NULL AND last_seen_at > $1";
-    let rows = system.query(sql, vec![(now - patience).into()]).await?;
-    let nodes: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "nodes"))?;
+async fn no_node(ctx: &Ctx) -> Result<Option<CauseView>> {
     let none = || CauseView::blocking(CauseCode::NoNode, "No node of the engine is alive.");
-    Ok((nodes == 0).then(none))
+    Ok((!is_any_alive(&ctx.core, None).await?).then(none))
 }
 
 async fn of_tenant(ctx: &Ctx) -> Result<Option<CauseView>> {
