@@ -177,7 +177,7 @@ fn statement(dialect: Dialect) -> String {
          completed_at = CASE WHEN v.ended = 1 OR {STATUS} = 'CANCELLED' THEN v.at END, \
          failures = r.failures + v.failed, \
          lost_count = CASE WHEN v.last_step > r.step_count THEN 0 ELSE r.lost_count END, \
-         attempt = r.attempt - v.released, \
+         attempt = CASE WHEN {STATUS} = 'CANCELLED' THEN r.attempt ELSE r.attempt - v.released END, \
          event_seq = r.event_seq + v.events + v.changes, \
          client_seq = COALESCE(v.client_seq, r.client_seq), \
          step_count = {step_count}, \
@@ -235,7 +235,8 @@ pub async fn write(
         }
         if let Some(change) = write.change.as_ref().filter(|change| change.to.is_some()) {
             let mut data = json!({ "reason": after.reason });
-            if let (Object(data), Object(more)) = (&mut data, &change.event_data) {
+            let is_as_asked = change.to.is_some_and(|to| to.0 == after.status);
+            if let (true, Object(data), Object(more)) = (is_as_asked, &mut data, &change.event_data) {
                 data.extend(more.clone());
             }
             events.push(event(write.tenant, write.run, *last, event_kind(after.status, change), data, now));
