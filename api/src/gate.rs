@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use service::core::Core;
 use service::db::Statements;
@@ -83,11 +84,12 @@ impl Gate {
 
     /// Runs `work` to its end on the main runtime, also when the caller hangs up or the deadline
     /// (after `wait`) has passed; a panic in it is an internal error. The request's place in flight is
-    /// taken until then, so that sending and hanging up does not escape the bound.
+    /// taken until then, so that sending and hanging up does not escape the bound. Boxed, because it is large
+    /// and what is around it is the same for all.
     pub async fn run<T: Send + 'static>(
         &self,
         wait: Duration,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+        work: BoxFuture<'static, Result<T, Error>>,
     ) -> Result<T, HttpError> {
         let place = IN_FLIGHT_PLACE.try_with(Arc::clone).ok();
         let task = self.spawn(async move {

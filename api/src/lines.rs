@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use service::auth::permissions::Permission;
@@ -82,7 +83,7 @@ where
 {
     let (ctx, gate) = can.into_parts();
     let place = gate.streams.take(&ctx)?;
-    let rows = gate.run(Duration::ZERO, open(ctx)).await?;
+    let rows = gate.run(Duration::ZERO, open(ctx).boxed()).await?;
     let (sender, mut receiver) = mpsc::channel(BUFFERED);
     drop(gate.spawn(async move {
         let _place = place;

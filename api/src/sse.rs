@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::http::header::{self, ContentEncoding};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::{Stream, StreamExt as _};
 use service::auth::permissions::Permission;
 use service::auth::principal::{Credential, Principal, authenticate};
@@ -143,7 +144,7 @@ where
     let request_id = ctx.request_id.clone();
     let credential = credential(request.headers()).transpose()?;
     let (view, ip) = (ctx.view.clone(), ctx.ip);
-    let events = gate.run(Duration::ZERO, open(ctx)).await?;
+    let events = gate.run(Duration::ZERO, open(ctx).boxed()).await?;
     let (sender, receiver) = mpsc::channel(BUFFERED);
     let draining = gate.draining.clone();
     let core = gate.core.clone();

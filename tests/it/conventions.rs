@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Answer;
+use crate::support::{Answer, Client};
 
 fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
@@ -21,6 +21,22 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
         );
     }
     assert_eq!(answer.body["requestId"], header(answer, "x-request-id"));
+}
+
+/// The same request four times at once, and again as long as one of them is said to be executed: what all are told.
+async fn at_once(client: &Client, path: &str, key: &str, body: &Value) -> Value {
+    let ask = async || {
+        loop {
+            let answer = client.post_once(path, key, body.clone()).await;
+            if answer.body["code"] != "idempotency_in_flight" {
+                assert!(answer.status < 300, "{path}: {}", answer.text);
+                return answer.body;
+            }
+        }
+    };
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    assert!(a == b && b == c && c == d, "{a} {b} {c} {d}");
+    a
 }
 
 on_both! {
@@ -75,6 +91,18 @@ on_both! {
         let run = answer.body["id"].as_str().unwrap();
         assert_eq!(header(&answer, "location"), format!("/v1/task-runs/{run}"));
         assert_eq!((&answer.body["status"], &answer.body["output"]), (&json!("WAITING"), &Value::Null));
+    }
+
+    async fn what_is_sent_again_before_it_is_answered_is_done_once(app: App) {
+        let owner = &app.acme.owner;
+        for round in 0..8 {
+            let (key, body) = (format!("key-{round}"), json!({ "name": format!("room {round}") }));
+            let made = at_once(owner, "/v1/workspaces", &key, &body).await;
+            let theirs = app.rival.owner.post_once("/v1/workspaces", &key, body).await.expect(201);
+            assert_ne!(made["id"], theirs["id"], "a key is its tenant's");
+            let archive = format!("/v1/workspaces/{}/archive", made["id"].as_str().unwrap());
+            at_once(owner, &archive, &key, &json!({})).await;
+        }
     }
 
     async fn lists_are_walked_in_any_order_and_narrowed(app: App) {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use service::auth::permissions::Permission;
 use service::auth::principal::{Principal, RequestInfo, client_token_limited};
 use service::core::Core;
@@ -20,6 +22,8 @@ use crate::error::HttpError;
 use crate::gate::Gate;
 use crate::middleware::{caller, request_info};
 use crate::openapi::refuse_undeclared;
+
+type Work<T> = BoxFuture<'static, Result<T, Error>>;
 
 /// A caller who has the permission `P` in the tenant of their credential.
 pub struct Can<P> {
@@ -36,7 +40,8 @@ impl<P: Permission> Can<P> {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        self.gate.run(Duration::ZERO, work(self.ctx)).await
+        let repeated = repeated(&self.ctx);
+        self.gate.run(Duration::ZERO, answered(repeated, work(self.ctx).boxed())).await
     }
 
     /// As [`Can::run`], for work that waits on purpose: the deadline starts after `wait`. How many wait
@@ -51,12 +56,12 @@ impl<P: Permission> Can<P> {
             return self.run(work).await;
         }
         let place = self.gate.waits.take(&self.ctx)?;
-        let work = work(self.ctx);
+        let work = answered(repeated(&self.ctx), work(self.ctx).boxed());
         let held = async move {
             let _place = place;
             work.await
         };
-        self.gate.run(wait, held).await
+        self.gate.run(wait, held.boxed()).await
     }
 
     /// For streams, which outlive the handler.
@@ -84,6 +89,23 @@ fn authorize<P: Permission>(request: &HttpRequest) -> Result<Can<P>, HttpError> 
     Ok(Can { ctx, gate, permission: PhantomData })
 }
 
+/// The context of a request that its caller may send again.
+fn repeated(ctx: &Ctx) -> Option<Ctx> {
+    ctx.idempotency.is_some().then(|| ctx.clone())
+}
+
+/// Does `work`, and asks of what is refused whether the same request was executed meanwhile.
+fn answered<T: Send + 'static>(repeated: Option<Ctx>, work: Work<T>) -> Work<T> {
+    let Some(ctx) = repeated else { return work };
+    async move {
+        match work.await {
+            Err(error) => Err(ctx.refused(error).await),
+            done => done,
+        }
+    }
+    .boxed()
+}
+
 /// A caller with a valid credential of their own, whatever their rights: for `whoami` and signing out. A client
 /// token is none: it is in the hands of a third party.
 pub struct Authenticated {
@@ -100,7 +122,8 @@ impl Authenticated {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        self.gate.run(Duration::ZERO, work(self.ctx, self.principal)).await
+        let repeated = repeated(&self.ctx);
+        self.gate.run(Duration::ZERO, answered(repeated, work(self.ctx, self.principal).boxed())).await
     }
 }
 
@@ -145,7 +168,7 @@ impl Public {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        self.gate.run(Duration::ZERO, work(self.core, self.info)).await
+        self.gate.run(Duration::ZERO, work(self.core, self.info).boxed()).await
     }
 
     pub fn gate(&self) -> &Gate {

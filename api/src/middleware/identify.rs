@@ -11,6 +11,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest};
+use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use service::auth::principal::{Credential, Principal, Proof, RequestInfo};
 use service::error::Error;
@@ -79,7 +80,7 @@ async fn look_up(gate: &Gate, credential: &Credential) -> Result<Result<Principa
         return Ok(Ok(known));
     }
     let core = gate.core.clone();
-    gate.run(Duration::ZERO, async move { Ok(proof.caller(&core).await) }).await
+    gate.run(Duration::ZERO, async move { Ok(proof.caller(&core).await) }.boxed()).await
 }
 
 /// `Authorization: Bearer` goes before `X-API-Key`.

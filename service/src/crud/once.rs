@@ -77,6 +77,38 @@ impl Ctx {
 
     /// The answer stored under the caller's key.
     pub async fn replay<V: DeserializeOwned>(&self) -> Result<Option<V>> {
+        let Some((key, found)) = self.stored().await? else { return Ok(None) };
+        if found.fingerprint != key.fingerprint {
+            let message = "This key was used with another request: use a new key for a new request.";
+            return Err(Error::invalid("Idempotency-Key", "idempotency_key_reused", message));
+        }
+        let sealed = found.answer.unwrap_or_default();
+        let plain = self.core.keys.open(&place(self, found.id), &sealed)?;
+        serde_json::from_slice(plain.expose_secret()).map(Some).map_err(Error::internal)
+    }
+
+    /// What a caller is told whose request was refused. When the same request was executed meanwhile, the
+    /// refusal is its doing (a name that it took, a state that it changed), and its answer is there to be asked for.
+    pub async fn refused(&self, error: Error) -> Error {
+        let by_what_is = matches!(
+            error,
+            Error::Conflict { .. }
+                | Error::NotFound { .. }
+                | Error::Invalid { .. }
+                | Error::Denied { .. }
+                | Error::PaymentRequired { .. }
+        );
+        if !by_what_is {
+            return error;
+        }
+        match self.stored().await {
+            Ok(Some((key, found))) if found.fingerprint == key.fingerprint => in_flight(),
+            Ok(_) => error,
+            Err(unknown) => unknown,
+        }
+    }
+
+    async fn stored(&self) -> Result<Option<(&IdempotencyKey, Model)>> {
         let Some(key) = &self.idempotency else { return Ok(None) };
         let found = self
             .db()
@@ -87,14 +119,7 @@ impl Ctx {
             .filter(Column::ExpiresAt.gt(self.core.clock.now()))
             .one()
             .await?;
-        let Some(found) = found else { return Ok(None) };
-        if found.fingerprint != key.fingerprint {
-            let message = "This key was used with another request: use a new key for a new request.";
-            return Err(Error::invalid("Idempotency-Key", "idempotency_key_reused", message));
-        }
-        let sealed = found.answer.unwrap_or_default();
-        let plain = self.core.keys.open(&place(self, found.id), &sealed)?;
-        serde_json::from_slice(plain.expose_secret()).map(Some).map_err(Error::internal)
+        Ok(found.map(|found| (key, found)))
     }
 }
 

@@ -29,7 +29,11 @@ async fn seen(stage: &Stage, id: Uuid) -> Seen {
     assert_eq!(i64::try_from(events.len()).unwrap(), run.event_seq);
     let count = |kind: &str| events.iter().filter(|event| *event == kind).count();
     let attempts = count("run.started") - count("run.released");
-    assert_eq!(usize::try_from(run.attempt).unwrap(), attempts, "only what is given back is no attempt: {run:?}");
+    assert_eq!(
+        usize::try_from(run.attempt).unwrap(),
+        attempts,
+        "only what is given back is no attempt: {run:?}"
+    );
     let Model { status, reason, attempt, fence, failures, lost_count: lost, .. } = run;
     Seen { status, reason, attempt, fence, failures, lost, events }
 }
