@@ -117,8 +117,8 @@ async fn sqlite(path: &Path, role: Role) -> Result<Db> {
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
         .statement_cache_capacity(500)
-        .pragma("cache_size", "-65536")
-        .pragma("mmap_size", "268435456")
+        .pragma("cache_size", "-16384")
+        .pragma("mmap_size", "2147418112")
         .pragma("temp_store", "MEMORY");
     let of = |size| {
         let pool = SqlitePoolOptions::new().max_connections(size);

@@ -1,9 +1,12 @@
 //! Many rows as parameters of one statement, whose text does not depend on their number: prepared and
 //! planned once. An array a column on PostgreSQL, one JSON array of all rows on SQLite.
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::Value;
 use sea_orm::sea_query::ArrayType;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -49,7 +52,8 @@ impl Dialect {
         match self {
             Self::Sqlite => {
                 let cells = columns.iter().enumerate().map(|(at, column)| sqlite_cell(at, column));
-                format!("(SELECT key + 1 AS ord, {} FROM json_each(${first})) v", join(cells))
+                // Without its LIMIT the sub-select would be dissolved, and each use of a column read anew.
+                format!("(SELECT key + 1 AS ord, {} FROM jsonb_each(${first}) LIMIT -1) v", join(cells))
             }
             Self::Postgres => {
                 let arrays = (first..)
@@ -66,17 +70,21 @@ impl Dialect {
     }
 
     /// What is bound from `$first` on.
-    pub fn bind<T>(self, columns: &[Column<T>], items: &[T]) -> Vec<Value> {
+    pub fn bind<T, R: Borrow<T>>(self, columns: &[Column<T>], items: &[R]) -> Vec<Value> {
         match self {
             Self::Sqlite => {
-                let row = |item| Json::Array(columns.iter().map(|column| json(column.value(item))).collect());
-                vec![Json::Array(items.iter().map(row).collect()).to_string().into()]
+                let cells =
+                    |item: &R| columns.iter().map(|column| Cell(column.value(item.borrow()))).collect();
+                let rows: Vec<Vec<Cell>> = items.iter().map(cells).collect();
+                // Text keys and finite numbers: nothing that JSON cannot hold.
+                vec![serde_json::to_string(&rows).unwrap_or_default().into()]
             }
             Self::Postgres => {
                 let array = |column: &Column<T>| {
                     let (_, kind, null, _) = postgres(column.kind);
-                    let cell = |item| {
-                        Some(column.value(item)).filter(Value::is_some).unwrap_or_else(|| null.clone())
+                    let cell = |item: &R| {
+                        let value = column.value(item.borrow());
+                        if value.is_some() { value } else { null.clone() }
                     };
                     Value::Array(kind, Some(Box::new(items.iter().map(cell).collect())))
                 };
@@ -146,16 +154,21 @@ pub fn time_text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }
 
-fn json(value: Value) -> Json {
-    match value {
-        Value::Uuid(id) => id.map(|id| id.simple().to_string()).into(),
-        Value::String(text) => text.into(),
-        Value::Int(number) => number.into(),
-        Value::BigInt(number) => number.into(),
-        Value::Bool(flag) => flag.into(),
-        Value::ChronoDateTimeUtc(time) => time.map(time_text).into(),
-        Value::Json(value) => value.map_or(Json::Null, |value| *value),
-        _ => Json::Null,
+/// A value as SQLite's statements read it from JSON.
+struct Cell(Value);
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Value::Uuid(Some(id)) => to.collect_str(&id.simple()),
+            Value::String(Some(text)) => to.serialize_str(text),
+            Value::Int(Some(number)) => to.serialize_i32(*number),
+            Value::BigInt(Some(number)) => to.serialize_i64(*number),
+            Value::Bool(Some(flag)) => to.serialize_bool(*flag),
+            Value::ChronoDateTimeUtc(Some(time)) => to.serialize_str(&time_text(*time)),
+            Value::Json(Some(value)) => value.serialize(to),
+            _ => to.serialize_unit(),
+        }
     }
 }
 

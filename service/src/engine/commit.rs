@@ -256,13 +256,13 @@ impl Worker {
         let tx = self.db.begin().await.map_err(Failure::Busy)?;
         let mut done = Done::default();
         if !creates.is_empty() {
-            let runs: Vec<NewRun> = creates.iter().map(|create| create.new.clone()).collect();
+            let runs: Vec<&NewRun> = creates.iter().map(|create| &create.new).collect();
             done.created = transitions::create(&tx, &runs).await?;
             let records = creates.iter().filter(|create| done.created.contains_key(&create.new.run.id));
             insert_all(&tx, records.filter_map(|create| create.record.clone())).await?;
         }
         if !writes.is_empty() {
-            let held: Vec<HeldWrite> = writes.iter().map(|write| write.write.clone()).collect();
+            let held: Vec<&HeldWrite> = writes.iter().map(|write| &write.write).collect();
             done.written = transitions::write(&tx, &held, now).await?;
             // A run that was cancelled meanwhile waits for nothing.
             let waits =
@@ -374,7 +374,7 @@ struct Done {
 /// What the writes mean for the trees of their runs: nothing, for most.
 async fn ripple(
     tx: &SystemTx,
-    writes: &[HeldWrite],
+    writes: &[&HeldWrite],
     written: &std::collections::HashMap<Uuid, Written>,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Ripple, DbErr> {

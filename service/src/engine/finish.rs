@@ -58,12 +58,10 @@ pub fn ending(run: &task_run::Model, outcome: Outcome, now: DateTime<Utc>, ids: 
         Outcome::Failed { error, progress } => ending(progress, failure(run, &error, now, ids)),
         Outcome::Delegated { spawn, progress } => {
             let wait_until = Some(now + LOOK_AT_CHILDREN);
-            let data = json!({ "started": spawn.children.len() });
             let change = Change {
                 spawn: Some(spawn),
                 released: true,
                 wait_until,
-                event_data: data,
                 ..to(RunStatus::Waiting, RunReason::Children)
             };
             ending(progress, change)

@@ -64,10 +64,10 @@ impl Launch {
 
     /// Inserts the runs, as their keys and their tenants allow.
     pub async fn create(&self, tx: &SystemTx) -> Result<Launched> {
-        let (decided, others): (Vec<_>, Vec<_>) =
-            self.runs.iter().cloned().partition(|new| transitions::decide(&new.run));
+        let (decided, others): (Vec<&NewRun>, Vec<_>) =
+            self.runs.iter().partition(|new| transitions::decide(&new.run));
         let mut launched = Launched::default();
-        for (id, admitted) in transitions::admit_all(tx, decided).await? {
+        for (id, admitted) in transitions::admit_all(tx, decided.into_iter().cloned().collect()).await? {
             launched.note(id, admitted);
         }
         if !others.is_empty() {

@@ -54,7 +54,7 @@ async fn copies(app: &App, path: &str, ids: std::ops::Range<u128>) {
     };
     let runs: Vec<_> = ids.map(like).collect();
     let tx = system.begin().await.unwrap();
-    assert_eq!(transitions::create(&tx, &runs).await.unwrap().len(), runs.len());
+    assert_eq!(transitions::create(&tx, &runs.iter().collect::<Vec<_>>()).await.unwrap().len(), runs.len());
     tx.commit().await.unwrap();
 }
 

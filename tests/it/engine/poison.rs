@@ -29,7 +29,10 @@ async fn live(app: &App, queue: (Uuid, Uuid), node: u128, guilty: Uuid, now: Dat
         assert_eq!(transitions::release_node(&tx, owner, now).await.unwrap().len(), runs.len());
     } else {
         let ended: Vec<_> = runs.iter().map(completed).collect();
-        assert_eq!(transitions::write(&tx, &ended, now).await.unwrap().len(), runs.len());
+        assert_eq!(
+            transitions::write(&tx, &ended.iter().collect::<Vec<_>>(), now).await.unwrap().len(),
+            runs.len()
+        );
     }
     tx.commit().await.unwrap();
     (runs.len(), dies)

@@ -199,7 +199,7 @@ impl Stage {
             run.queue_expires_at = self.now;
         }
         let tx = self.db.system(Reason::Engine).begin().await.unwrap();
-        transitions::create(&tx, &[NewRun { run, request_id: None, born }]).await.unwrap();
+        transitions::create(&tx, &[&NewRun { run, request_id: None, born }]).await.unwrap();
         if start == Start::CancelRequested {
             let asked = self.now - TimeDelta::seconds(40);
             transitions::cancel(&tx, self.tenant, id, RunReason::ByUser, "test", asked).await.unwrap();
@@ -215,7 +215,7 @@ impl Stage {
             let wait_until = (start == Start::Waiting).then_some(self.now);
             let change = Change { to: Some(to), wait_until, event_data: json!({}), ..Change::default() };
             let done =
-                transitions::write(&tx, &[self.held(id, Progress::default(), Some(change))], self.now).await;
+                transitions::write(&tx, &[&self.held(id, Progress::default(), Some(change))], self.now).await;
             assert_eq!(done.unwrap().len(), 1);
         }
         tx.commit().await.unwrap();
@@ -272,10 +272,10 @@ impl Stage {
             Move::Progress => {
                 let events = vec![Event { kind: "test.progress", data: json!({}) }];
                 let progress = Progress { events, ..Progress::default() };
-                transitions::write(&tx, &[self.held(id, progress, None)], now).await.unwrap();
+                transitions::write(&tx, &[&self.held(id, progress, None)], now).await.unwrap();
             }
             Move::Complete | Move::FailRetryable | Move::FailFinal | Move::Suspend | Move::Release => {
-                transitions::write(&tx, &[self.held(id, Progress::default(), change)], now).await.unwrap();
+                transitions::write(&tx, &[&self.held(id, Progress::default(), change)], now).await.unwrap();
             }
             Move::Cancel => {
                 transitions::cancel(&tx, tenant, id, RunReason::ByUser, "test", now).await.unwrap();

@@ -97,17 +97,17 @@ fn statement(dialect: Dialect) -> String {
 
 /// Inserts the runs and their first events. A run that is not in the answer was not inserted: its
 /// tenant is not active, or a live run has its dedupe key, or its id exists from an earlier try.
-pub async fn create(tx: &SystemTx, runs: &[NewRun]) -> Result<HashMap<uuid::Uuid, Model>, DbErr> {
-    let runs = &*super::keys::with_reasons(tx, runs).await?;
+pub async fn create(tx: &SystemTx, runs: &[&NewRun]) -> Result<HashMap<uuid::Uuid, Model>, DbErr> {
+    let runs = super::keys::with_reasons(tx, runs).await?;
     let sql = statement(tx.dialect());
-    let inserted = tx.query(&sql, tx.dialect().bind(&COLUMNS, runs)).await?;
+    let inserted = tx.query(&sql, tx.dialect().bind(&COLUMNS, &runs)).await?;
     let mut statuses: HashMap<uuid::Uuid, RunStatus> = HashMap::with_capacity(inserted.len());
     for found in inserted {
         statuses.insert(found.try_get("", "id")?, found.try_get("", "status")?);
     }
     let mut created = HashMap::with_capacity(statuses.len());
     let mut events: Vec<run_event::Model> = Vec::with_capacity(statuses.len() * 2);
-    for new in runs {
+    for new in &runs {
         let Some(status) = statuses.get(&new.run.id) else { continue };
         let run = as_inserted(new, *status);
         events.push(event(

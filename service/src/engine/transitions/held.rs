@@ -208,7 +208,7 @@ fn statement(dialect: Dialect) -> String {
 /// A write that is not in the answer changed nothing: its lease is lost.
 pub async fn write(
     tx: &SystemTx,
-    writes: &[HeldWrite],
+    writes: &[&HeldWrite],
     now: DateTime<Utc>,
 ) -> Result<HashMap<uuid::Uuid, Written>, DbErr> {
     let sql = statement(tx.dialect());
@@ -235,9 +235,11 @@ pub async fn write(
         }
         if let Some(change) = write.change.as_ref().filter(|change| change.to.is_some()) {
             let mut data = json!({ "reason": after.reason });
-            let is_as_asked = change.to.is_some_and(|to| to.0 == after.status);
-            if let (true, Object(data), Object(more)) = (is_as_asked, &mut data, &change.event_data) {
+            if let (Object(data), Object(more)) = (&mut data, &change.event_data) {
                 data.extend(more.clone());
+            }
+            if let (RunStatus::Waiting, Some(spawn)) = (after.status, &change.spawn) {
+                data["started"] = json!(spawn.children.len());
             }
             events.push(event(write.tenant, write.run, *last, event_kind(after.status, change), data, now));
         }

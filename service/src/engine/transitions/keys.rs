@@ -104,7 +104,7 @@ pub async fn admit(tx: &SystemTx, new: NewRun) -> Result<Admitted, DbErr> {
         }
     }
     // Nothing gives way to a run that is not created.
-    let Some(run) = create(tx, &[new]).await?.remove(&id) else { return Ok(Admitted::Missing) };
+    let Some(run) = create(tx, &[&new]).await?.remove(&id) else { return Ok(Admitted::Missing) };
     let (mut run, mut cancelled) = (Box::new(run), Vec::new());
     match strategy {
         _ if over <= 0 => {}
@@ -171,11 +171,15 @@ async fn cancel_oldest(
 
 /// The runs with the reason that they are created with: behind as many of its key as may execute, one whose
 /// strategy is QUEUE waits for a slot. Only what is shown depends on it.
-pub(super) async fn with_reasons<'a>(tx: &SystemTx, runs: &'a [NewRun]) -> Result<Cow<'a, [NewRun]>, DbErr> {
-    let queues = |new: &&NewRun| rule(&new.run).is_some_and(|rule| rule.strategy == Strategy::Queue);
-    let keyed: Vec<NewRun> = runs.iter().filter(queues).cloned().collect();
+pub(super) async fn with_reasons<'a>(
+    tx: &SystemTx,
+    runs: &[&'a NewRun],
+) -> Result<Vec<Cow<'a, NewRun>>, DbErr> {
+    let queues = |new: &&&NewRun| rule(&new.run).is_some_and(|rule| rule.strategy == Strategy::Queue);
+    let keyed: Vec<&NewRun> = runs.iter().filter(queues).copied().collect();
+    let mut runs: Vec<_> = runs.iter().copied().map(Cow::Borrowed).collect();
     if keyed.is_empty() {
-        return Ok(Cow::Borrowed(runs));
+        return Ok(runs);
     }
     let limit = |run: &Model| rule(run).map_or(i64::MAX, |rule| i64::from(rule.limit));
     let most = keyed.iter().map(|new| limit(&new.run)).max().unwrap_or(0).min(1_000);
@@ -200,19 +204,18 @@ pub(super) async fn with_reasons<'a>(tx: &SystemTx, runs: &'a [NewRun]) -> Resul
             );
         }
     }
-    let mut runs = runs.to_vec();
-    for NewRun { run, .. } in &mut runs {
-        if let Some(count) = live.get_mut(&(run.tenant_id, run.concurrency_key.clone())) {
-            if run.reason != RunReason::Queued {
+    for new in &mut runs {
+        if let Some(count) = live.get_mut(&(new.run.tenant_id, new.run.concurrency_key.clone())) {
+            if new.run.reason != RunReason::Queued {
                 continue;
             }
-            if *count >= limit(run) {
-                run.reason = RunReason::ConcurrencyLimit;
+            if *count >= limit(&new.run) {
+                new.to_mut().run.reason = RunReason::ConcurrencyLimit;
             }
             *count += 1;
         }
     }
-    Ok(Cow::Owned(runs))
+    Ok(runs)
 }
 
 /// How many more runs of the key may start, which the key's lock keeps true until the commit. `None` when another

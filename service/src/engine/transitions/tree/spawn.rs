@@ -49,7 +49,7 @@ pub async fn spawn(tx: &SystemTx, spawns: &[(Place, &Spawn)], now: DateTime<Utc>
         .collect();
     let mut ripple = Ripple::default();
     if !news.is_empty() {
-        let created = create(tx, &news).await?;
+        let created = create(tx, &news.iter().collect::<Vec<_>>()).await?;
         ripple.changed.extend(created.into_values().map(|run| (run.id, run.status)));
     }
     let rows: Vec<(Place, Wake)> = spawns.iter().map(|(place, spawn)| (*place, spawn.wake)).collect();
