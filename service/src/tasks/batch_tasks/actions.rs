@@ -169,10 +169,8 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
     tx.execute(sql, vec![ctx.tenant.into(), id.into(), now.into()]).await?;
     let changed = rows::lock(&tx, rows::key(&row)).await?.ok_or(Error::not_found("batch task"))?;
     let view = BatchTaskView::from(changed);
-    ctx.keep_answer(&tx, &view).await?;
     let told = json!({ "name": view.name, "retried": again });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(id).with(told), &view).await?;
     ctx.core.batches.ring();
     counted(ctx, view).await
 }

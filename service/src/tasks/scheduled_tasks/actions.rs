@@ -179,10 +179,8 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     }
     records::insert(&tx, std::slice::from_ref(&fire)).await?;
     let view = ScheduleFireView::from(fire);
-    ctx.keep_answer(&tx, &view).await?;
     let told = json!({ "name": row.name, "fireId": view.id, "status": view.status, "runId": view.run_id });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(row.id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(row.id).with(told), &view).await?;
     launch.committed(core, launched);
     core.schedules.ring();
     Ok(Some(view))
@@ -280,10 +278,8 @@ pub async fn backfill(ctx: &Ctx, id: Uuid, body: BackfillScheduledTask) -> Resul
     }
     records::insert(&tx, &new).await?;
     records::decide(&tx, &again).await?;
-    ctx.keep_answer(&tx, &view).await?;
     let told = json!({ "name": row.name, "from": body.from, "to": body.to, "fires": view });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(id).with(told), &view).await?;
     ctx.core.schedules.ring();
     Ok(view)
 }
