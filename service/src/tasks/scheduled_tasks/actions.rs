@@ -62,6 +62,9 @@ pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseScheduledTask) -> Result<Sche
 /// # Errors
 /// 409 `invalid_transition` for one that is not paused, `workspace_archived`.
 pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<ScheduledTaskView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let row = crud::load::<ScheduledTasks>(ctx, id).await?;
     require_open(ctx, row.workspace_id).await?;
     let view =

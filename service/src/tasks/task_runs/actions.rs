@@ -48,10 +48,12 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         CancelOutcome::NotLive => {
             drop(tx);
             let run = load(ctx, id).await?;
-            return match run.reason {
-                RunReason::CancelRequested => Ok(run.into()),
-                _ => Err(not_from(run.status, "cancelled")),
-            };
+            if run.reason != RunReason::CancelRequested {
+                return Err(not_from(run.status, "cancelled"));
+            }
+            let view = run.into();
+            ctx.keep(&view).await?;
+            return Ok(view);
         }
     };
     let view = TaskRunView::from(run.clone());
