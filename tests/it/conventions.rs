@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client};
+use crate::support::{Answer, Client, mails, people};
 
 fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
@@ -103,6 +103,9 @@ on_both! {
             let archive = format!("/v1/workspaces/{}/archive", made["id"].as_str().unwrap());
             at_once(owner, &archive, &key, &json!({})).await;
         }
+        let person = people::member(&app, owner, "ada@example.com", "VIEWER").await;
+        at_once(&person, "/v1/me/verify-email", "key", &json!({})).await;
+        assert_eq!(mails::to(&app, "ada@example.com").await.len(), 1);
     }
 
     async fn lists_are_walked_in_any_order_and_narrowed(app: App) {

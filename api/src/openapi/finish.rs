@@ -15,6 +15,8 @@ use crate::error::Problem;
 
 const BEARER: &str = "bearerAuth";
 const API_KEY: &str = "apiKey";
+/// Takes no `Idempotency-Key`: nobody is left who could ask again.
+const LAST: &str = "delete_me";
 
 pub fn finish(mut document: OpenApi) -> OpenApi {
     add_components(document.components.get_or_insert_default());
@@ -64,9 +66,9 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
         Some(if public { Vec::new() } else { vec![requirement(BEARER), requirement(API_KEY)] });
     narrow::parameters(operation);
     describe_parameters(operation);
-    let repeatable = method == "POST" && !public;
+    let acts = method == "POST" && !public;
     let checks_revision = matches!(method, "PATCH" | "PUT" | "DELETE");
-    if repeatable {
+    if acts && operation.operation_id.as_deref() != Some(LAST) {
         add_parameter(operation, idempotency_key());
     }
     if checks_revision {
@@ -79,7 +81,7 @@ fn complete(operation: &mut Operation, method: &str, has_id: bool) {
             401 | 403 => !public || has_body,
             404 => has_id,
             408 | 413 | 415 => has_body,
-            409 => repeatable || checks_revision,
+            409 => acts || checks_revision,
             412 => checks_revision,
             // 422 also where no parameter is declared: the guard refuses those that are not.
             _ => true,

@@ -175,6 +175,9 @@ pub async fn update(
 /// # Errors
 /// 409 `version_not_usable` when a tool or the provider of that version is gone.
 pub async fn activate(ctx: &Ctx, agent: Uuid, number: i32) -> Result<AgentView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     load(ctx, agent, number).await?;
     let snapshot = snapshot(&ctx.core, ctx.tenant, agent, number).await?;
     if let Some(provider) = snapshot.provider_id {

@@ -216,6 +216,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<ToolView> {
 }
 
 pub async fn create(ctx: &Ctx, body: CreateTool) -> Result<ToolView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateTool {
         name,
         workspace_id,

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::ctx::{Ctx, IdempotencyKey};
 use crate::db::{Reason, SystemTx, TenantTx, Violation, on_violation};
 use crate::error::{Error, Result};
-use crate::governance::audit_logs::Change;
+use crate::governance::audit_logs::{Change, Recorded};
 use crate::secrets::Place;
 
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -145,7 +145,15 @@ fn place(ctx: &Ctx, row: uuid::Uuid) -> Place {
 }
 
 impl Ctx {
-    /// Stores the answer under the caller's key, if there is one, in a transaction of the engine's.
+    /// Commits a transaction of the system's with its audit row and the answer under the caller's key, if there is
+    /// one.
+    pub async fn finish<V: Serialize + Sync>(&self, tx: SystemTx, change: Change, answer: &V) -> Result<()> {
+        self.keep_answer(&tx, answer).await?;
+        let _recorded = self.record(tx.connection(), change).await?;
+        tx.commit().await
+    }
+
+    /// Stores the answer under the caller's key, if there is one, in a transaction of the system's.
     #[expect(clippy::disallowed_methods, reason = "the record carries this context's tenant")]
     pub async fn keep_answer<V: Serialize + Sync>(&self, tx: &SystemTx, answer: &V) -> Result<()> {
         let Some(key) = &self.idempotency else { return Ok(()) };
@@ -155,6 +163,16 @@ impl Ctx {
             .await
             .map_err(on_violation(Violation::Unique, in_flight()))?;
         Ok(())
+    }
+
+    /// Stores the answer under the caller's key, if there is one, where its effect is committed already or where
+    /// there is none.
+    pub async fn keep<V: Serialize + Sync>(&self, answer: &V) -> Result<()> {
+        let Some(key) = &self.idempotency else { return Ok(()) };
+        let record = record(self, key, answer)?;
+        let tx = self.db().begin().await?;
+        tx.insert::<Entity>(record).await.map_err(on_violation(Violation::Unique, in_flight()))?;
+        tx.commit(Recorded::bookkeeping()).await
     }
 }
 

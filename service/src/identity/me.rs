@@ -180,6 +180,9 @@ pub async fn update(ctx: &Ctx, expected: Expected, update: UpdateMe) -> Result<M
 /// # Errors
 /// 403 `person_only`, `fresh_sign_in_required`; 422 at `/currentPassword` or `/newPassword`; 429 `sign_in_attempts`.
 pub async fn change_password(ctx: &Ctx, change: ChangePassword) -> Result<()> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let ChangePassword { current_password, new_password } = change;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     users::require_presence(ctx, &user, current_password, "/currentPassword").await?;
@@ -191,8 +194,7 @@ pub async fn change_password(ctx: &Ctx, change: ChangePassword) -> Result<()> {
     mails::queue(core, tx.connection(), &user.email, &Letter::PasswordChanged).await?;
     notify(core, tx.connection(), &[user.id], &Notice::password_changed()).await?;
     let changed = Change::to("user", user.id).with(json!({ "passwordChanged": true }));
-    let _recorded = ctx.record(tx.connection(), changed).await?;
-    tx.commit().await?;
+    ctx.finish(tx, changed, &()).await?;
     core.principals.clear();
     Ok(())
 }

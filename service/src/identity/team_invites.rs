@@ -159,6 +159,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TeamInviteView> {
 /// # Errors
 /// 403 `role_above_own`, `quota_exceeded`; 409 `already_member`, `too_many_invites`.
 pub async fn create(ctx: &Ctx, create: CreateTeamInvite) -> Result<TeamInviteView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateTeamInvite { email, role, mut workspace_ids } = create;
     require_cover(ctx, role)?;
     workspaces::require_joinable(ctx, &workspace_ids).await?;

@@ -148,6 +148,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TenantDomainView> {
 /// # Errors
 /// 403 `role_above_own`; 409 `domain_taken`, `too_many_domains`; 422 at `/domain`.
 pub async fn create(ctx: &Ctx, create: CreateTenantDomain) -> Result<TenantDomainView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateTenantDomain { domain, join_role } = create;
     memberships::require_cover(ctx, join_role)?;
     let domain = names::own(&domain)?;
@@ -205,14 +208,22 @@ pub async fn update(
 /// # Errors
 /// 403 `role_above_own`; 409 `domain_unproved`, `domain_taken`; 502 `upstream_failed`.
 pub async fn verify(ctx: &Ctx, id: Uuid) -> Result<TenantDomainView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let row = crud::load::<Domains>(ctx, id).await?;
     memberships::require_cover(ctx, row.join_role)?;
     if row.verified_at.is_some() {
-        return Ok(row.into());
+        let view = row.into();
+        ctx.keep(&view).await?;
+        return Ok(view);
     }
     let by = proof::look(&ctx.core, &row).await?;
     let taken = Error::conflict("domain_taken", "Another tenant has proved this domain.");
-    let tx = ctx.db().begin().await?;
+    let tx = match ctx.begin_once().await? {
+        Once::Replay(view) => return Ok(view),
+        Once::First(tx) => tx,
+    };
     let changes = ActiveModel {
         verified_at: Set(Some(ctx.core.clock.now())),
         verified_by: Set(Some(by)),
@@ -225,7 +236,7 @@ pub async fn verify(ctx: &Ctx, id: Uuid) -> Result<TenantDomainView> {
     })?;
     let concurrent = || Error::conflict("concurrent_update", "The domain was just changed: try again.");
     let (old, new) = (TenantDomainView::from(row), TenantDomainView::from(written.ok_or_else(concurrent)?));
-    ctx.commit(tx, Change::updated::<Entity>(id, &old, &new)).await?;
+    tx.finish(Change::updated::<Entity>(id, &old, &new), &new).await?;
     Ok(new)
 }
 

@@ -65,6 +65,9 @@ pub struct TokenView {
 /// 403 `client_token_limited` for a client token; 422 for a run that there is not, and at each scope that
 /// is not for tokens or that the caller does not hold.
 pub async fn create(ctx: &Ctx, create: CreateToken) -> Result<TokenView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateToken { run_id, mut scopes, expires_in_seconds } = create;
     let (parent, user) = parent(ctx)?;
     check_scopes(ctx, &scopes)?;

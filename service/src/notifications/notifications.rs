@@ -190,33 +190,40 @@ pub async fn unread_count(ctx: &Ctx) -> Result<UnreadCount> {
 /// # Errors
 /// 403 `person_only`; 404.
 pub async fn mark_read(ctx: &Ctx, id: Uuid) -> Result<NotificationView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let user = users::caller(ctx).await?.id;
     let this = seen_by(ctx, user).add(Column::Id.eq(id));
     let missing = || Error::not_found("notification");
     let system = people(ctx);
     let row = system.find::<Entity>().filter(this).one().await?.ok_or_else(missing)?;
-    if row.read_at.is_some() {
-        return Ok(row.into());
-    }
     let now = ctx.core.clock.now();
     let tx = system.begin().await?;
     let values = vec![user.into(), ctx.tenant.into(), now.into(), id.into(), true.into()];
     tx.execute(&format!("{READ} AND id = $4"), values).await?;
+    let view = NotificationView::from(Model { read_at: row.read_at.or(Some(now)), ..row });
+    ctx.keep_answer(&tx, &view).await?;
     tx.commit().await?;
-    Ok(Model { read_at: Some(now), ..row }.into())
+    Ok(view)
 }
 
 /// # Errors
 /// 403 `person_only`.
 pub async fn mark_all_read(ctx: &Ctx, all: ReadAll) -> Result<MarkedRead> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let user = users::caller(ctx).await?.id;
     let now = ctx.core.clock.now();
     let tx = people(ctx).begin().await?;
     let up_to = all.up_to.unwrap_or(i64::MAX);
     let values = vec![user.into(), ctx.tenant.into(), now.into(), up_to.into(), true.into()];
     let marked = tx.execute(&format!("{READ} AND number <= $4"), values).await?.rows_affected();
+    let answer = MarkedRead { marked };
+    ctx.keep_answer(&tx, &answer).await?;
     tx.commit().await?;
-    Ok(MarkedRead { marked })
+    Ok(answer)
 }
 
 /// What comes from now on, or behind the filter's `after`.

@@ -46,6 +46,9 @@ pub struct ApprovalLinkView {
 /// # Errors
 /// 403 `person_only` for a key; 409 `already_decided`.
 pub async fn create(ctx: &Ctx, id: Uuid) -> Result<ApprovalLinkView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let asked = ctx.db().get::<approval::Entity>(id).await?.ok_or(Error::not_found("approval"))?;
     let Actor::User { id: person } = ctx.actor else {
         return Err(Error::denied("person_only", "A link decides in the name of a person who is signed in."));

@@ -178,9 +178,7 @@ pub async fn decide(ctx: &Ctx, id: Uuid, body: DecideApproval) -> Result<Approva
     let resumed = transitions::satisfy_if_answered(&tx, &[resumed], now).await?;
     let (run, before) = (decided.run_id, ApprovalView::from(asked));
     let view = ApprovalView::from(decided);
-    ctx.keep_answer(&tx, &view).await?;
-    let _recorded = ctx.record(tx.connection(), Change::updated::<Entity>(id, &before, &view)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::updated::<Entity>(id, &before, &view), &view).await?;
     if !resumed.is_empty() {
         ctx.core.engine.announce(run, RunStatus::Pending);
     }

@@ -63,15 +63,14 @@ pub async fn list(ctx: &Ctx, paging: &Paging, filter: &BatchTaskFilter) -> Resul
 
 pub async fn get(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
     let view = crud::get::<BatchTasks>(ctx, id).await?;
-    counted(ctx, view).await
+    Ok(view.with(counters(ctx, id).await?))
 }
 
-/// The view with its counters.
-async fn counted(ctx: &Ctx, view: BatchTaskView) -> Result<BatchTaskView> {
+async fn counters(ctx: &Ctx, id: Uuid) -> Result<BatchCounters> {
     let sql = "SELECT status, COUNT(*) AS targets, CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT) AS cost \
          FROM task_target WHERE tenant_id = $1 AND batch_id = $2 GROUP BY status";
     let mut counters = BatchCounters::default();
-    for row in ctx.db().query(sql, vec![view.id.into()]).await? {
+    for row in ctx.db().query(sql, vec![id.into()]).await? {
         let targets: i64 = row.try_get("", "targets")?;
         counters.total += targets;
         counters.cost += entity::money::Nanos(row.try_get("", "cost")?);
@@ -83,14 +82,14 @@ async fn counted(ctx: &Ctx, view: BatchTaskView) -> Result<BatchTaskView> {
             task_target::TargetStatus::Cancelled => &mut counters.cancelled,
         } = targets;
     }
-    Ok(BatchTaskView { counters: Some(counters), ..view })
+    Ok(counters)
 }
 
 /// # Errors
 /// 422 at what does not fit; 409 `name_taken`, `workspace_archived`; 403 `quota_exceeded`.
 pub async fn create(ctx: &Ctx, body: CreateBatchTask) -> Result<BatchTaskView> {
-    if let Some(view) = ctx.replay().await? {
-        return Ok(view);
+    if let Some(view) = ctx.replay::<BatchTaskView>().await? {
+        return Ok(view.with(BatchCounters::default()));
     }
     let CreateBatchTask { name, definition_id, pacing, max_failures, max_cost, metadata } = body;
     views::check_cost(max_cost)?;
@@ -126,15 +125,14 @@ pub async fn create(ctx: &Ctx, body: CreateBatchTask) -> Result<BatchTaskView> {
         updated_at: now,
         deleted_at: None,
     };
-    let view = crud::create::<BatchTasks>(ctx, row).await?;
-    Ok(BatchTaskView { counters: Some(BatchCounters::default()), ..view })
+    Ok(crud::create::<BatchTasks>(ctx, row).await?.with(BatchCounters::default()))
 }
 
 pub async fn update(ctx: &Ctx, id: Uuid, expected: Expected, body: UpdateBatchTask) -> Result<BatchTaskView> {
     let view =
         crud::update::<BatchTasks>(ctx, id, expected, |row| body.changes(row, ctx.core.clock.now())).await?;
     ctx.core.batches.ring();
-    counted(ctx, view).await
+    Ok(view.with(counters(ctx, id).await?))
 }
 
 /// Its targets go with it; its runs stay.

@@ -106,6 +106,9 @@ pub async fn list_items(
 /// # Errors
 /// 422 under `/filter`; 409 `too_many_bulk_actions`; 403 for a client token.
 pub async fn create(ctx: &Ctx, body: CreateBulkAction) -> Result<BulkActionView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateBulkAction { kind, filter, dry_run } = body;
     let user_id = match ctx.actor {
         Actor::User { id } | Actor::ApiKey { created_by: id, .. } => id,
@@ -200,6 +203,9 @@ async fn turn(
     mut changes: entity::tasks::bulk_action::ActiveModel,
     action: &str,
 ) -> Result<BulkActionView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let old = crud::load::<BulkActions>(ctx, id).await?;
     changes.updated_at = Set(ctx.core.clock.now());
     changes.revision = Set(old.revision + 1);

@@ -55,9 +55,7 @@ pub async fn answer(ctx: &Ctx, run: Uuid, body: AnswerRun) -> Result<RunWaitView
     let resumed =
         transitions::satisfy_if_answered(&tx, &[Resumed { tenant: ctx.tenant, run, data }], now).await?;
     let (before, view) = (RunWaitView::from(wait), RunWaitView::from(answered));
-    ctx.keep_answer(&tx, &view).await?;
-    let _recorded = ctx.record(tx.connection(), Change::updated::<Entity>(view.id, &before, &view)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::updated::<Entity>(view.id, &before, &view), &view).await?;
     if !resumed.is_empty() {
         ctx.core.engine.announce(run, RunStatus::Pending);
     }

@@ -231,6 +231,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<TaskDefinitionView> {
 }
 
 pub async fn create(ctx: &Ctx, body: CreateTaskDefinition) -> Result<TaskDefinitionView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateTaskDefinition {
         name,
         description,

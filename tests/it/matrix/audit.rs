@@ -43,7 +43,7 @@ fn changes() -> impl Iterator<Item = Case> {
 }
 
 /// How many rows each chain has.
-async fn counted(app: &App) -> BTreeMap<String, i64> {
+pub(super) async fn counted(app: &App) -> BTreeMap<String, i64> {
     let sql = "SELECT tenant_id, COUNT(*) AS audited FROM audit_log GROUP BY tenant_id";
     let rows = app.core.db.system(Reason::Operations).query(sql, Vec::new()).await.unwrap();
     let pair = |row: &sea_orm::QueryResult| {

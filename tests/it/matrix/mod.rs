@@ -6,6 +6,7 @@ mod cases;
 mod fields;
 mod positions;
 mod queries;
+mod repetitions;
 mod request;
 mod revisions;
 mod roles;

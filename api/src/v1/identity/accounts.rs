@@ -1,5 +1,5 @@
-//! `/v1/auth/oidc` and `/v1/me/accounts`: signing in with an account elsewhere, and linking one. What
-//! hands out secrets takes no `Idempotency-Key`.
+//! `/v1/auth/oidc` and `/v1/me/accounts`: signing in with an account elsewhere, and linking one. What is
+//! open to everybody takes no `Idempotency-Key`.
 
 use actix_web::{HttpRequest, delete, get, post};
 use service::crud::UNREVISED;

@@ -100,7 +100,8 @@ async fn accept_document(caller: Authenticated, Json(accept): Json<AcceptDocumen
 ///
 /// For good: ends every membership, session and key, and forgets name, address and picture. The last
 /// owner of a tenant and the last administrator of the platform cannot leave. Every signed-in person may
-/// with their password or, without one, within ten minutes of signing in; an API key may not.
+/// with their password or, without one, within ten minutes of signing in; an API key may not. It takes no
+/// `Idempotency-Key`: sent again it is a 401, because the session is gone.
 #[utoipa::path(
     tag = "Account",
     operation_id = "delete_me",

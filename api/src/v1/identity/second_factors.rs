@@ -1,5 +1,4 @@
-//! `/v1/me/second-factor` and the second call of a sign-in. What hands out secrets takes no
-//! `Idempotency-Key`: repeated, it makes others.
+//! `/v1/me/second-factor` and the second call of a sign-in, which takes no `Idempotency-Key`.
 
 use actix_web::{HttpRequest, get, post};
 use service::identity::second_factors::{

@@ -34,6 +34,9 @@ pub struct BeginLink {
 /// # Errors
 /// 403 `person_only`, `email_unverified`; 404; 409 `too_many_accounts`; 422; 429; 502.
 pub async fn begin_link(ctx: &Ctx, id: &str, begin: BeginLink) -> Result<OidcRequestView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     let provider = provider(core, id)?;
     if user.email_verified_at.is_none() {
@@ -41,7 +44,10 @@ pub async fn begin_link(ctx: &Ctx, id: &str, begin: BeginLink) -> Result<OidcReq
     }
     users::require_own_password(core, &user, begin.password).await?;
     let asked = Asked { redirect_uri: begin.redirect_uri, user: Some(user.id) };
-    requests::begin(core, provider, asked).await
+    let (tx, view) = requests::begin(core, provider, asked).await?;
+    ctx.keep_answer(&tx, &view).await?;
+    tx.commit().await?;
+    Ok(view)
 }
 
 /// Links the account to the caller who began it. Linking it again changes nothing.
@@ -49,6 +55,9 @@ pub async fn begin_link(ctx: &Ctx, id: &str, begin: BeginLink) -> Result<OidcReq
 /// # Errors
 /// 401 `oidc_refused`; 403 `person_only`; 404; 409 `account_taken`, `too_many_accounts`; 422 at `/state`; 502.
 pub async fn link(ctx: &Ctx, id: &str, answer: OidcAnswer) -> Result<AccountView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     let provider = provider(core, id)?;
     let identity =
@@ -61,7 +70,13 @@ pub async fn link(ctx: &Ctx, id: &str, answer: OidcAnswer) -> Result<AccountView
     let tx = core.db.system(Reason::People).begin().await?;
     tx.lock(&format!("accounts of {}", user.id)).await?;
     if let Some(account) = known(tx.connection(), provider, &identity.subject).await? {
-        return if account.user_id == user.id { Ok(account.into()) } else { Err(taken()) };
+        if account.user_id != user.id {
+            return Err(taken());
+        }
+        let view = AccountView::from(account);
+        ctx.keep_answer(&tx, &view).await?;
+        tx.commit().await?;
+        return Ok(view);
     }
     if of(tx.connection(), user.id).await?.len() as u64 >= MOST {
         return Err(Error::conflict("too_many_accounts", "You have as many linked accounts as you may."));
@@ -70,9 +85,9 @@ pub async fn link(ctx: &Ctx, id: &str, answer: OidcAnswer) -> Result<AccountView
     mails::queue(core, tx.connection(), &user.email, &Letter::AccountLinked { provider: &provider.name })
         .await?;
     let linked = json!({ "linked": provider.id, "providerAccountId": identity.subject });
-    let _recorded = ctx.record(tx.connection(), Change::to("user", user.id).with(linked)).await?;
-    tx.commit().await?;
-    Ok(account.into())
+    let view = AccountView::from(account);
+    ctx.finish(tx, Change::to("user", user.id).with(linked), &view).await?;
+    Ok(view)
 }
 
 /// # Errors

@@ -25,7 +25,7 @@ use super::discovery::{Metadata, send, unusable};
 use super::{Identity, Provider, id_tokens, refused};
 use crate::auth::opaque::OIDC_STATE;
 use crate::core::Core;
-use crate::db::Reason;
+use crate::db::{Reason, SystemTx};
 use crate::egress::{Method, Request};
 use crate::error::{Error, Result};
 
@@ -69,11 +69,12 @@ pub struct Asked {
     pub user: Option<Uuid>,
 }
 
-/// Begins a request: for `user`, who links an account, or for whoever signs in.
+/// Begins a request, for `user`, who links an account, or for whoever signs in: the transaction that stores it, and
+/// where to send them.
 ///
 /// # Errors
 /// 422 at `/redirectUri`; 502.
-pub async fn begin(core: &Core, provider: &Provider, asked: Asked) -> Result<OidcRequestView> {
+pub async fn begin(core: &Core, provider: &Provider, asked: Asked) -> Result<(SystemTx, OidcRequestView)> {
     let Asked { redirect_uri, user } = asked;
     if !provider.redirect_uris.contains(&redirect_uri) {
         let message = "must be one of the redirect URIs that the operator configured";
@@ -90,10 +91,6 @@ pub async fn begin(core: &Core, provider: &Provider, asked: Asked) -> Result<Oid
         expires_at: core.clock.after(LIFETIME),
         used_at: None,
     };
-    let tx = core.db.system(Reason::SignIn).begin().await?;
-    row.into_active_model().reset_all().insert(tx.connection()).await?;
-    tx.commit().await?;
-
     let verifier = derived(core, "verifier", &state)?;
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose_secret()));
     let mut url = metadata.authorization_endpoint.clone();
@@ -107,7 +104,10 @@ pub async fn begin(core: &Core, provider: &Provider, asked: Asked) -> Result<Oid
         .append_pair("code_challenge", &challenge)
         .append_pair("code_challenge_method", "S256");
     let state = state.expose_secret().to_owned();
-    Ok(OidcRequestView { authorization_url: url.into(), state, expires_in: LIFETIME.as_secs() })
+    let view = OidcRequestView { authorization_url: url.into(), state, expires_in: LIFETIME.as_secs() };
+    let tx = core.db.system(Reason::SignIn).begin().await?;
+    row.into_active_model().reset_all().insert(tx.connection()).await?;
+    Ok((tx, view))
 }
 
 /// Who the provider says it is.

@@ -34,7 +34,9 @@ pub struct BeginOidcSignIn {
 /// 404; 422 at `/redirectUri`; 502.
 pub async fn begin(core: &Core, id: &str, begin: BeginOidcSignIn) -> Result<OidcRequestView> {
     let asked = Asked { redirect_uri: begin.redirect_uri, user: None };
-    requests::begin(core, provider(core, id)?, asked).await
+    let (tx, view) = requests::begin(core, provider(core, id)?, asked).await?;
+    tx.commit().await?;
+    Ok(view)
 }
 
 /// Opens a session in the person's default tenant, or asks for the second factor, which the provider's word does not replace.

@@ -31,6 +31,9 @@ const WARNED_BEFORE: TimeDelta = TimeDelta::days(7);
 /// 422 at each scope that the caller does not hold, at each agent that there is not, and at each network
 /// that the caller's own key may not be used from; 403 `quota_exceeded`.
 pub async fn create(ctx: &Ctx, create: CreateApiKey) -> Result<CreatedApiKey> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateApiKey { name, scopes, workspace_id, agent_ids, ip_allow_list, expires_at, metadata } = create;
     if agent_ids.is_some() {
         require_of_agents(&scopes)?;

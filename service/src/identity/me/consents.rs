@@ -77,6 +77,9 @@ fn is_version(text: &str) -> Result<(), ValidationError> {
 /// # Errors
 /// 403 `person_only`; 422.
 pub async fn accept(ctx: &Ctx, accept: AcceptDocument) -> Result<MeView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let AcceptDocument { document, version } = accept;
     let user = users::caller(ctx).await?;
     let before = match document {
@@ -89,11 +92,14 @@ pub async fn accept(ctx: &Ctx, accept: AcceptDocument) -> Result<MeView> {
     };
     let tx = ctx.core.db.system(Reason::People).begin().await?;
     let values = vec![user.id.into(), version.as_str().into(), ctx.core.clock.now().into()];
-    if tx.execute(sql, values).await?.rows_affected() > 0 {
-        let change = json!({ "document": document, "version": version, "before": before });
-        let _recorded = ctx.record(tx.connection(), Change::to("user", user.id).with(change)).await?;
-    }
+    let is_new = tx.execute(sql, values).await?.rows_affected() > 0;
     let user = users::by_id(tx.connection(), user.id).await?.ok_or_else(|| Error::not_found("user"))?;
+    let view = MeView::from(user);
+    ctx.keep_answer(&tx, &view).await?;
+    if is_new {
+        let change = json!({ "document": document, "version": version, "before": before });
+        let _recorded = ctx.record(tx.connection(), Change::to("user", view.id).with(change)).await?;
+    }
     tx.commit().await?;
-    Ok(user.into())
+    Ok(view)
 }

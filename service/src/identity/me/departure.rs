@@ -44,6 +44,8 @@ const GONE: [&str; 8] = [
 ];
 /// What was sent to the address, and who invited it.
 const SENT: [&str; 2] = ["DELETE FROM mail WHERE recipient = $1", "DELETE FROM team_invite WHERE email = $1"];
+/// What was answered to them.
+const ANSWERS: &str = "DELETE FROM idempotency_record WHERE tenant_id = $1 AND principal = $2";
 const FORGET: &str = "UPDATE app_user SET email = $3, name = NULL, image = NULL, tenant_id = NULL,
     password_hash = NULL, email_verified_at = NULL, terms_version = NULL, terms_accepted_at = NULL,
     privacy_version = NULL, privacy_accepted_at = NULL, deactivated_at = NULL, is_active = $4, platform_role = 'MEMBER', updated_at = $2,
@@ -92,6 +94,9 @@ pub async fn delete(ctx: &Ctx, delete: DeleteMe) -> Result<()> {
     if !tenants.contains(&ctx.tenant) {
         tenants.push(ctx.tenant);
         tenants.sort_unstable();
+    }
+    for tenant in &tenants {
+        tx.execute(ANSWERS, vec![(*tenant).into(), ctx.actor.to_string().into()]).await?;
     }
     for tenant in tenants {
         let within = Ctx { tenant, ..ctx.clone() };

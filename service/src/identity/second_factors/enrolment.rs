@@ -67,7 +67,7 @@ pub struct DisableSecondFactor {
 }
 
 /// What the authenticator is told, shown once.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecondFactorSecretView {
     /// In Base32, to be typed.
@@ -81,7 +81,7 @@ pub struct SecondFactorSecretView {
 }
 
 /// Ten codes, shown once. Each signs in once in the place of the authenticator's.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryCodesView {
     #[schema(example = json!(["MFRG-GZDF-MZTW-Q2LK"]))]
@@ -93,6 +93,9 @@ pub struct RecoveryCodesView {
 /// # Errors
 /// 403 `person_only`, `email_unverified`; 409 `second_factor_enabled`; 422 at `/password`; 429.
 pub async fn enrol(ctx: &Ctx, enrol: EnrolSecondFactor) -> Result<SecondFactorSecretView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     if user.email_verified_at.is_none() {
         return Err(Error::denied("email_unverified", "Verify your address first."));
@@ -101,17 +104,17 @@ pub async fn enrol(ctx: &Ctx, enrol: EnrolSecondFactor) -> Result<SecondFactorSe
     let mut secret = zeroize::Zeroizing::new([0; totp::SECRET_BYTES]);
     core.ids.fill(secret.as_mut());
     let sealed = core.keys.seal(&place(user.id), secret.as_ref())?;
+    let uri = totp::uri(secret.as_ref(), ISSUER, &user.email)?;
+    let otpauth_uri = uri.expose_secret().to_owned();
+    let view = SecondFactorSecretView { secret: totp::base32(secret.as_ref()), otpauth_uri };
     let tx = core.db.system(Reason::People).begin().await?;
     let put = tx.execute(PUT, vec![user.id.into(), sealed.into(), core.clock.now().into()]).await?;
     if put.rows_affected() == 0 {
         return Err(is_enabled());
     }
     let change = Change::to("user", user.id).with(json!({ "secondFactor": "PENDING" }));
-    let _recorded = ctx.record(tx.connection(), change).await?;
-    tx.commit().await?;
-    let uri = totp::uri(secret.as_ref(), ISSUER, &user.email)?;
-    let otpauth_uri = uri.expose_secret().to_owned();
-    Ok(SecondFactorSecretView { secret: totp::base32(secret.as_ref()), otpauth_uri })
+    ctx.finish(tx, change, &view).await?;
+    Ok(view)
 }
 
 /// Takes the secret into use and ends the person's other sessions, which were opened without it.
@@ -119,6 +122,9 @@ pub async fn enrol(ctx: &Ctx, enrol: EnrolSecondFactor) -> Result<SecondFactorSe
 /// # Errors
 /// 403 `person_only`; 404 when nothing waits for it; 409 `second_factor_enabled`; 422 at `/code`; 429.
 pub async fn confirm(ctx: &Ctx, confirm: ConfirmSecondFactor) -> Result<RecoveryCodesView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     let system = core.db.system(Reason::People);
     let factor = find(system.connection(), user.id).await?.ok_or_else(none)?;
@@ -138,23 +144,27 @@ pub async fn confirm(ctx: &Ctx, confirm: ConfirmSecondFactor) -> Result<Recovery
     rotation::end_all(&tx, user.id, ctx.session, now).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::SecondFactorEnabled).await?;
     notify(core, tx.connection(), &[user.id], &Notice::second_factor_changed(true)).await?;
-    finish(ctx, tx, user.id, "ENABLED").await?;
-    Ok(RecoveryCodesView { recovery_codes })
+    finish(ctx, tx, user.id, "ENABLED", RecoveryCodesView { recovery_codes }).await
 }
 
 /// # Errors
 /// 403 `person_only`; 404 when there is no second factor; 422 at `/code`; 429.
 pub async fn renew_recovery_codes(ctx: &Ctx, new: NewRecoveryCodes) -> Result<RecoveryCodesView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     let tx = prove(ctx, user.id, &new.code).await?;
     let recovery_codes = codes::renew(core, &tx, user.id).await?;
-    finish(ctx, tx, user.id, "NEW_RECOVERY_CODES").await?;
-    Ok(RecoveryCodesView { recovery_codes })
+    finish(ctx, tx, user.id, "NEW_RECOVERY_CODES", RecoveryCodesView { recovery_codes }).await
 }
 
 /// # Errors
 /// 403 `person_only`; 404 when there is no second factor; 422 at `/code` or `/password`; 429.
 pub async fn disable(ctx: &Ctx, disable: DisableSecondFactor) -> Result<()> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let DisableSecondFactor { code, password } = disable;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     enabled(core.db.system(Reason::People).connection(), user.id).await?.ok_or_else(none)?;
@@ -163,7 +173,7 @@ pub async fn disable(ctx: &Ctx, disable: DisableSecondFactor) -> Result<()> {
     remove(&tx, user.id).await?;
     mails::queue(core, tx.connection(), &user.email, &Letter::SecondFactorDisabled).await?;
     notify(core, tx.connection(), &[user.id], &Notice::second_factor_changed(false)).await?;
-    finish(ctx, tx, user.id, "DISABLED").await
+    finish(ctx, tx, user.id, "DISABLED", ()).await
 }
 
 /// A transaction in which a code of the person was used up.
@@ -176,12 +186,14 @@ async fn prove(ctx: &Ctx, user: Uuid, code: &SecretString) -> Result<SystemTx> {
     if codes::spend(&tx, user, &code, core.clock.now()).await? { Ok(tx) } else { Err(wrong_code()) }
 }
 
-async fn finish(ctx: &Ctx, tx: SystemTx, user: Uuid, state: &str) -> Result<()> {
+async fn finish<V>(ctx: &Ctx, tx: SystemTx, user: Uuid, state: &str, answer: V) -> Result<V>
+where
+    V: Serialize + Send + Sync,
+{
     let change = Change::to("user", user).with(json!({ "secondFactor": state }));
-    let _recorded = ctx.record(tx.connection(), change).await?;
-    tx.commit().await?;
+    ctx.finish(tx, change, &answer).await?;
     ctx.core.principals.clear();
-    Ok(())
+    Ok(answer)
 }
 
 fn none() -> Error {

@@ -26,6 +26,9 @@ const REACTIVATE: &str = "UPDATE app_user SET is_active = $3, deactivated_at = N
 /// # Errors
 /// 404; 409 `own_account`, `last_owner`.
 pub async fn deactivate(ctx: &Ctx, id: Uuid) -> Result<UserView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     if ctx.actor.user() == Some(id) {
         let message = "This is your own account: another administrator has to do this.";
         return Err(Error::conflict("own_account", message));
@@ -34,7 +37,8 @@ pub async fn deactivate(ctx: &Ctx, id: Uuid) -> Result<UserView> {
     let tx = ctx.core.db.system(Reason::People).begin().await?;
     let tenants = lock_tenants(&tx, id).await?;
     let user = known(&tx, id).await?;
-    if user.is_active {
+    let is_new = user.is_active;
+    if is_new {
         if is_last_owner(&tx, id).await? {
             let message = "This is the last owner of a tenant: make somebody else one first.";
             return Err(Error::conflict("last_owner", message));
@@ -42,9 +46,8 @@ pub async fn deactivate(ctx: &Ctx, id: Uuid) -> Result<UserView> {
         tx.execute(DEACTIVATE, vec![id.into(), now.into(), false.into()]).await?;
         end_credentials(&tx, id, now).await?;
         mails::queue(&ctx.core, tx.connection(), &user.email, &Letter::AccountDeactivated).await?;
-        record(ctx, &tx, tenants, id, true).await?;
     }
-    finish(ctx, tx, id).await
+    finish(ctx, tx, id, is_new.then_some(tenants)).await
 }
 
 /// Lets the person sign in again; what had ended stays so. Again, it changes nothing.
@@ -52,15 +55,18 @@ pub async fn deactivate(ctx: &Ctx, id: Uuid) -> Result<UserView> {
 /// # Errors
 /// 404.
 pub async fn reactivate(ctx: &Ctx, id: Uuid) -> Result<UserView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let now = ctx.core.clock.now();
     let tx = ctx.core.db.system(Reason::People).begin().await?;
     let tenants = lock_tenants(&tx, id).await?;
     let user = known(&tx, id).await?;
-    if tx.execute(REACTIVATE, vec![id.into(), now.into(), true.into()]).await?.rows_affected() > 0 {
+    let is_new = tx.execute(REACTIVATE, vec![id.into(), now.into(), true.into()]).await?.rows_affected() > 0;
+    if is_new {
         mails::queue(&ctx.core, tx.connection(), &user.email, &Letter::AccountReactivated).await?;
-        record(ctx, &tx, tenants, id, false).await?;
     }
-    finish(ctx, tx, id).await
+    finish(ctx, tx, id, is_new.then_some(tenants)).await
 }
 
 async fn known(tx: &SystemTx, id: Uuid) -> Result<UserView> {
@@ -68,27 +74,15 @@ async fn known(tx: &SystemTx, id: Uuid) -> Result<UserView> {
     user.map(Into::into).ok_or(Error::not_found("user"))
 }
 
-/// Each of the person's tenants is told; where they have none, the caller's.
-async fn record(
-    ctx: &Ctx,
-    tx: &SystemTx,
-    mut tenants: Vec<Uuid>,
-    user: Uuid,
-    deactivated: bool,
-) -> Result<()> {
-    if tenants.is_empty() {
-        tenants.push(ctx.tenant);
-    }
-    for tenant in tenants {
-        let within = within(ctx, tenant);
-        let change = Change::to("user", user).with(json!({ "deactivated": deactivated }));
-        let _recorded = within.record(tx.connection(), change).await?;
-    }
-    Ok(())
-}
-
-async fn finish(ctx: &Ctx, tx: SystemTx, id: Uuid) -> Result<UserView> {
+/// Where something changed, each of the person's tenants is told; where they have none, the caller's.
+async fn finish(ctx: &Ctx, tx: SystemTx, id: Uuid, told: Option<Vec<Uuid>>) -> Result<UserView> {
     let user = known(&tx, id).await?;
+    ctx.keep_answer(&tx, &user).await?;
+    let told = told.map(|tenants| if tenants.is_empty() { vec![ctx.tenant] } else { tenants });
+    for tenant in told.into_iter().flatten() {
+        let change = Change::to("user", id).with(json!({ "deactivated": !user.is_active }));
+        let _recorded = within(ctx, tenant).record(tx.connection(), change).await?;
+    }
     tx.commit().await?;
     ctx.core.principals.clear();
     Ok(user)

@@ -57,12 +57,15 @@ pub struct ConfirmEmailChange {
 /// # Errors
 /// 403 `person_only`.
 pub async fn request_verification(ctx: &Ctx) -> Result<()> {
-    let (core, user) = (&ctx.core, users::caller(ctx).await?);
-    if user.email_verified_at.is_some() {
-        return Ok(());
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
     }
+    let (core, user) = (&ctx.core, users::caller(ctx).await?);
     let tx = core.db.system(Reason::People).begin().await?;
-    send(core, &tx, Some(&user), Purpose::VerifyEmail, &user.email).await?;
+    if user.email_verified_at.is_none() {
+        send(core, &tx, Some(&user), Purpose::VerifyEmail, &user.email).await?;
+    }
+    ctx.keep_answer(&tx, &()).await?;
     tx.commit().await
 }
 
@@ -80,6 +83,9 @@ pub async fn verify(core: &Core, verify: VerifyEmail, request: &RequestInfo) -> 
 /// # Errors
 /// 403 `person_only`, `email_unverified`, `fresh_sign_in_required`; 422 at `/password`; 429 `sign_in_attempts`.
 pub async fn request_change(ctx: &Ctx, request: RequestEmailChange) -> Result<()> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let RequestEmailChange { email, password } = request;
     let (core, user) = (&ctx.core, users::caller(ctx).await?);
     users::require_presence(ctx, &user, password, "/password").await?;
@@ -93,8 +99,7 @@ pub async fn request_change(ctx: &Ctx, request: RequestEmailChange) -> Result<()
         None => send(core, &tx, Some(&user), Purpose::ChangeEmail, &email).await?,
     }
     let change = Change::to("user", user.id).with(json!({ "emailChangeRequested": true }));
-    let _recorded = ctx.record(tx.connection(), change).await?;
-    tx.commit().await
+    ctx.finish(tx, change, &()).await
 }
 
 /// The person's address becomes the one that the token was sent to; the old one is told.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::{BatchTaskView, BatchTasks, counted, rows};
+use super::{BatchTaskView, BatchTasks, counters, rows};
 use crate::crud::{self, Once};
 use crate::ctx::Ctx;
 use crate::db::Reason;
@@ -35,6 +35,9 @@ pub struct PauseBatchTask {
 /// # Errors
 /// 409 `invalid_transition` for one that is no draft, `batch_empty`, `workspace_archived`.
 pub async fn start(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let row = crud::load::<BatchTasks>(ctx, id).await?;
     require_open(ctx, row.workspace_id).await?;
     change(ctx, id, &[BatchStatus::Draft], "Only a draft can be started.", |row, now| {
@@ -74,6 +77,9 @@ pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseBatchTask) -> Result<BatchTas
 /// # Errors
 /// 409 `invalid_transition` for one that is not paused, `workspace_archived`.
 pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let row = crud::load::<BatchTasks>(ctx, id).await?;
     require_open(ctx, row.workspace_id).await?;
     change(ctx, id, &[BatchStatus::Paused], "Only a paused batch can be resumed.", |row, now| {
@@ -115,6 +121,8 @@ async fn change(
     otherwise: &'static str,
     change: impl Fn(&Model, DateTime<Utc>) -> Result<ActiveModel> + Send,
 ) -> Result<BatchTaskView> {
+    // Before the change: the rounds act on the targets behind it.
+    let counters = counters(ctx, id).await?;
     for _ in 0..TRIES {
         let tx = match ctx.begin_once().await? {
             Once::Replay(view) => return Ok(view),
@@ -131,9 +139,11 @@ async fn change(
         changes.updated_at = Set(now);
         if let Some(written) = tx.update::<Entity>(id, Column::Revision.eq(row.revision), changes).await? {
             let (old, view) = (BatchTaskView::from(row), BatchTaskView::from(written));
-            tx.finish(Change::updated::<Entity>(id, &old, &view), &view).await?;
+            let change = Change::updated::<Entity>(id, &old, &view);
+            let view = view.with(counters);
+            tx.finish(change, &view).await?;
             ctx.core.batches.ring();
-            return counted(ctx, view).await;
+            return Ok(view);
         }
     }
     Err(Error::conflict("concurrent_update", "The batch is being changed by others: try again."))
@@ -151,6 +161,7 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
     let row = crud::load::<BatchTasks>(ctx, id).await?;
     ctx.view.require(row.workspace_id)?;
     require_open(ctx, row.workspace_id).await?;
+    let counters = counters(ctx, id).await?;
     let tx = ctx.core.db.system(Reason::Engine).begin().await?;
     let locked = rows::lock(&tx, rows::key(&row)).await?.ok_or(Error::not_found("batch task"))?;
     if matches!(locked.status, BatchStatus::Draft | BatchStatus::Validating | BatchStatus::Cancelled) {
@@ -168,11 +179,9 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<BatchTaskView> {
          retried_number = 0, completed_at = NULL, revision = revision + 1, updated_at = $3 WHERE tenant_id = $1 AND id = $2";
     tx.execute(sql, vec![ctx.tenant.into(), id.into(), now.into()]).await?;
     let changed = rows::lock(&tx, rows::key(&row)).await?.ok_or(Error::not_found("batch task"))?;
-    let view = BatchTaskView::from(changed);
-    ctx.keep_answer(&tx, &view).await?;
+    let view = BatchTaskView::from(changed).with(counters);
     let told = json!({ "name": view.name, "retried": again });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(id).with(told), &view).await?;
     ctx.core.batches.ring();
-    counted(ctx, view).await
+    Ok(view)
 }

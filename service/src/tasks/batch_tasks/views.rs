@@ -190,6 +190,12 @@ pub struct BatchCounters {
     pub cost: Nanos,
 }
 
+impl BatchTaskView {
+    pub(super) fn with(self, counters: BatchCounters) -> Self {
+        Self { counters: Some(counters), ..self }
+    }
+}
+
 impl From<Model> for BatchTaskView {
     fn from(row: Model) -> Self {
         let Model {

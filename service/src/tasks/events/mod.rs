@@ -116,9 +116,7 @@ async fn first_of(ctx: &Ctx, workspace: Option<Uuid>, dedupe: Option<&str>) -> R
 async fn again(ctx: &Ctx, first: Model) -> Result<Posted> {
     let event = shown(ctx, vec![first]).await?.into_iter().next();
     let event = event.ok_or_else(|| Error::internal("one event is one view"))?;
-    let tx = ctx.core.db.system(Reason::Engine).begin().await?;
-    ctx.keep_answer(&tx, &event).await?;
-    tx.commit().await?;
+    ctx.keep(&event).await?;
     Ok(Posted { event, is_new: false })
 }
 

@@ -62,6 +62,9 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<InboundHookView> {
 /// 422 for a definition that is not of type WEBHOOK, and for a secret that the scheme does not take or lacks; 409
 /// `too_many_hooks`.
 pub async fn create(ctx: &Ctx, body: CreateInboundHook) -> Result<NewInboundHookView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let CreateInboundHook { name, definition_id, scheme, config, secret, is_active, metadata } = body;
     config.check(scheme)?;
     let definition = crud::load_named::<TaskDefinitions>(ctx, definition_id, "/definitionId").await?;

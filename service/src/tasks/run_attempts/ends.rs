@@ -268,7 +268,7 @@ pub(super) async fn answer(ctx: &Ctx, held: Held, claim_next: bool) -> Result<At
         false => None,
     };
     let answer = AttemptEnded { run: run.into(), next };
-    workers::keep(ctx, &answer).await?;
+    ctx.keep(&answer).await?;
     Ok(answer)
 }
 

@@ -184,7 +184,7 @@ pub async fn add_events(
         _ => AttemptState::Ok,
     };
     let answer = AttemptStateView { last_client_seq: last.max(held.run.client_seq), state };
-    crate::tasks::workers::keep(ctx, &answer).await?;
+    ctx.keep(&answer).await?;
     Ok(answer)
 }
 

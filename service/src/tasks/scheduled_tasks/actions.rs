@@ -62,6 +62,9 @@ pub async fn pause(ctx: &Ctx, id: Uuid, body: PauseScheduledTask) -> Result<Sche
 /// # Errors
 /// 409 `invalid_transition` for one that is not paused, `workspace_archived`.
 pub async fn resume(ctx: &Ctx, id: Uuid) -> Result<ScheduledTaskView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     let row = crud::load::<ScheduledTasks>(ctx, id).await?;
     require_open(ctx, row.workspace_id).await?;
     let view =
@@ -179,10 +182,8 @@ async fn try_trigger(ctx: &Ctx, row: Model, body: &TriggerScheduledTask) -> Resu
     }
     records::insert(&tx, std::slice::from_ref(&fire)).await?;
     let view = ScheduleFireView::from(fire);
-    ctx.keep_answer(&tx, &view).await?;
     let told = json!({ "name": row.name, "fireId": view.id, "status": view.status, "runId": view.run_id });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(row.id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(row.id).with(told), &view).await?;
     launch.committed(core, launched);
     core.schedules.ring();
     Ok(Some(view))
@@ -280,10 +281,8 @@ pub async fn backfill(ctx: &Ctx, id: Uuid, body: BackfillScheduledTask) -> Resul
     }
     records::insert(&tx, &new).await?;
     records::decide(&tx, &again).await?;
-    ctx.keep_answer(&tx, &view).await?;
     let told = json!({ "name": row.name, "from": body.from, "to": body.to, "fires": view });
-    let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(id).with(told)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, Change::of::<Entity>(id).with(told), &view).await?;
     ctx.core.schedules.ring();
     Ok(view)
 }

@@ -48,17 +48,17 @@ pub async fn cancel(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
         CancelOutcome::NotLive => {
             drop(tx);
             let run = load(ctx, id).await?;
-            return match run.reason {
-                RunReason::CancelRequested => Ok(run.into()),
-                _ => Err(not_from(run.status, "cancelled")),
-            };
+            if run.reason != RunReason::CancelRequested {
+                return Err(not_from(run.status, "cancelled"));
+            }
+            let view = run.into();
+            ctx.keep(&view).await?;
+            return Ok(view);
         }
     };
     let view = TaskRunView::from(run.clone());
-    ctx.keep_answer(&tx, &view).await?;
     transitions::close_questions(&tx, ctx.tenant, id, now).await?;
-    let _recorded = ctx.record(tx.connection(), change(&view)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, change(&view), &view).await?;
     if run.status == RunStatus::Running {
         ctx.core.engine.cancel_here(id);
     }
@@ -122,9 +122,7 @@ pub async fn retry(ctx: &Ctx, id: Uuid) -> Result<TaskRunView> {
     };
     transitions::reopen_questions(&tx, ctx.tenant, id, now).await?;
     let view = TaskRunView::from(run.clone());
-    ctx.keep_answer(&tx, &view).await?;
-    let _recorded = ctx.record(tx.connection(), change(&view)).await?;
-    tx.commit().await?;
+    ctx.finish(tx, change(&view), &view).await?;
     ctx.core.engine.announce(id, RunStatus::Pending);
     ctx.core.engine.call_worker(&run);
     Ok(view)

@@ -16,7 +16,6 @@ use super::TaskRunView;
 use crate::agents::RunLimits;
 use crate::crud::metadata::{self, Metadata};
 use crate::ctx::Ctx;
-use crate::db::Reason;
 use crate::engine::policy::RunPolicy;
 use crate::engine::transitions::order_key;
 use crate::engine::{Created, Subscription};
@@ -154,9 +153,7 @@ pub async fn submit(ctx: &Ctx, run: Model) -> Result<Submitted> {
                 ));
             }
             let run = TaskRunView::from(*run);
-            let tx = ctx.core.db.system(Reason::Engine).begin().await?;
-            ctx.keep_answer(&tx, &run).await?;
-            tx.commit().await?;
+            ctx.keep(&run).await?;
             let subscription = ctx.core.engine.watch(run.id);
             Ok(Submitted { run, subscription })
         }

@@ -104,11 +104,9 @@ pub async fn add(ctx: &Ctx, id: Uuid, upload: Upload) -> Result<Added> {
         require_draft(locked.status)?;
         insert(ctx, &tx, &locked, page, &mut added).await?;
         if is_last {
-            ctx.keep_answer(&tx, &added).await?;
             let Added { added: new, known, rejected, .. } = &added;
             let told = json!({ "name": locked.name, "added": new, "known": known, "rejected": rejected });
-            let _recorded = ctx.record(tx.connection(), Change::of::<Entity>(id).with(told)).await?;
-            tx.commit().await?;
+            ctx.finish(tx, Change::of::<Entity>(id).with(told), &added).await?;
             return Ok(added);
         }
         tx.commit().await?;

@@ -21,6 +21,9 @@ const MOST: u64 = 1_000;
 /// # Errors
 /// 409 `too_many_workers`; 422 for a URL that may not be called.
 pub async fn register(ctx: &Ctx, body: RegisterWorker) -> Result<RegisteredWorkerView> {
+    if let Some(done) = ctx.replay().await? {
+        return Ok(done);
+    }
     if let Some(delivery) = &body.delivery {
         delivery.check(ctx)?;
     }

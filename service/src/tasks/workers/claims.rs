@@ -136,7 +136,7 @@ pub async fn claim(ctx: &Ctx, id: Uuid, body: ClaimWork, gone: CancellationToken
         let data = take(ctx, &worker, body.max).await?;
         if !data.is_empty() || Instant::now() >= until || callers.is_closed() || gone.is_cancelled() {
             let answer = Claims { data };
-            super::keep(ctx, &answer).await?;
+            ctx.keep(&answer).await?;
             return Ok(answer);
         }
         let look = until.min(Instant::now() + LOOK);

@@ -125,7 +125,7 @@ pub async fn beat(ctx: &Ctx, id: Uuid, body: Beat) -> Result<BeatView> {
     let is_drained = draining || worker.drained_at.is_some();
     let command = if is_drained { WorkerCommand::Drain } else { WorkerCommand::None };
     let answer = BeatView { leases: states, command };
-    super::keep(ctx, &answer).await?;
+    ctx.keep(&answer).await?;
     Ok(answer)
 }
 

@@ -2,7 +2,8 @@
 //! of it. One is known by its name; whether it is alive is told by its times, not stored.
 //!
 //! Invariant: the leases are the truth. A worker that is paused, drained or thought to be gone keeps what it
-//! holds until it ends it or its lease does.
+//! holds until it ends it or its lease does. The protocol's calls are safe to repeat without a key, so what an
+//! `Idempotency-Key` answers is stored behind their effect.
 
 mod changes;
 mod claims;
@@ -12,10 +13,8 @@ mod liveness;
 mod views;
 
 use sea_orm::{ColumnTrait as _, Condition};
-use serde::Serialize;
 use uuid::Uuid;
 
-use entity::governance::idempotency_record;
 use entity::tasks::worker::{Column, Entity, Model};
 
 pub use changes::{delete, drain, pause, register, resume, undrain};
@@ -29,9 +28,7 @@ pub use views::{
 
 use crate::crud::{self, Page, Paging, Resource};
 use crate::ctx::Ctx;
-use crate::db::{Violation, on_violation};
 use crate::error::{Error, Result};
-use crate::governance::audit_logs::Recorded;
 
 pub struct Workers;
 
@@ -57,16 +54,4 @@ pub async fn get(ctx: &Ctx, id: Uuid) -> Result<WorkerView> {
 
 async fn load(ctx: &Ctx, id: Uuid) -> Result<Model> {
     crud::load::<Workers>(ctx, id).await
-}
-
-/// Keeps the answer under the caller's `Idempotency-Key`, if there is one. What it tells of is done already:
-/// the protocol's calls are safe to repeat without a key.
-pub(super) async fn keep<V: Serialize + Sync>(ctx: &Ctx, answer: &V) -> Result<()> {
-    let Some(key) = &ctx.idempotency else { return Ok(()) };
-    let record = crud::record(ctx, key, answer)?;
-    let tx = ctx.db().begin().await?;
-    let taken =
-        Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.");
-    tx.insert::<idempotency_record::Entity>(record).await.map_err(on_violation(Violation::Unique, taken))?;
-    tx.commit(Recorded::bookkeeping()).await
 }
