@@ -21,7 +21,7 @@ use super::identify::{Caller, RequestId};
 use super::{Answer, Shared, boxed, request_info, routed_path};
 use crate::error::{HttpError, Problem};
 use crate::metrics::{DURATION, REQUESTS};
-use crate::openapi::operation_of;
+use crate::openapi::{find_operation, operation_of};
 use crate::telemetry;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -34,6 +34,7 @@ pub async fn observe(
     let started = Instant::now();
     let id = given_id(&request).unwrap_or_else(|| gate.core.ids.next().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
+    find_operation(request.request());
     let span = telemetry::of_request(&request, &id);
     let statements = Statements::default();
     let work = statements.clone().during(next.call(request).instrument(span.clone()));

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{self, ContentEncoding};
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use service::error::Error;
 use utoipa_swagger_ui::{Config, serve};
 
@@ -44,13 +45,22 @@ async fn file(path: web::Path<String>) -> Result<HttpResponse, HttpError> {
     Ok(response.body(found.bytes.into_owned()))
 }
 
-async fn json() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(super::document())
+async fn json() -> Result<HttpResponse, HttpError> {
+    static JSON: Written = LazyLock::new(|| super::document().to_json().ok().map(Bytes::from));
+    written(&JSON, "application/json")
 }
 
 async fn yaml() -> Result<HttpResponse, HttpError> {
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .content_type("application/yaml")
-        .body(super::yaml()?))
+    static YAML: Written = LazyLock::new(|| super::yaml().ok().map(Bytes::from));
+    written(&YAML, "application/yaml")
+}
+
+/// The document as a text, written once.
+type Written = LazyLock<Option<Bytes>>;
+
+fn written(text: &'static Written, kind: &'static str) -> Result<HttpResponse, HttpError> {
+    let text = text.as_ref().ok_or_else(|| Error::internal("the document cannot be written"))?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-cache")).content_type(kind);
+    Ok(response.body(text.clone()))
 }

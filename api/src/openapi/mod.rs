@@ -10,8 +10,6 @@ mod operations;
 mod problems;
 mod tags;
 
-use std::sync::LazyLock;
-
 use actix_web::App;
 use utoipa::openapi::{
     ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, ServerBuilder,
@@ -19,7 +17,7 @@ use utoipa::openapi::{
 use utoipa_actix_web::AppExt as _;
 
 pub use docs::configure as configure_docs;
-pub use operations::{Operation, not_found, operation_of, operations, refuse_undeclared};
+pub use operations::{Operation, find_operation, not_found, operation_of, operations, refuse_undeclared};
 
 const DESCRIPTION: &str = "A control plane for AI agents: define agents, tools and tasks; runs survive \
 crashes; supervision, budgets and audit watch every run.
@@ -30,10 +28,9 @@ crashes; supervision, budgets and audit watch every run.
 `cursor`. **Idempotency-Key** on a POST makes it safe to repeat. **If-Match** with an `ETag` protects \
 a change from overwriting another.";
 
-/// The finished document.
-pub fn document() -> &'static OpenApi {
-    static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| finish::finish(registered()));
-    &DOCUMENT
+/// The finished document, made anew: it is large, and nobody needs it for long.
+pub fn document() -> OpenApi {
+    finish::finish(registered())
 }
 
 /// The document as it is committed.

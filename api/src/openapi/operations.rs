@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use actix_web::dev::ResourceDef;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use service::error::Error;
 use utoipa::Number;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -42,7 +42,7 @@ pub fn operations() -> &'static [Operation] {
 }
 
 fn read() -> Vec<Operation> {
-    let mut paths = super::document().paths.paths.clone();
+    let mut paths = super::document().paths.paths;
     let mut operations = Vec::new();
     for (path, item) in &mut paths {
         for (method, operation) in methods_mut(item) {
@@ -100,8 +100,17 @@ impl Limits {
     }
 }
 
-/// The operation that a routed request is for.
-fn find(request: &HttpRequest) -> Option<&'static Operation> {
+/// The operation of a request, once it was found.
+#[derive(Clone, Copy)]
+struct Found(Option<&'static Operation>);
+
+/// Finds the operation of a request for all who ask later: the routes are patterns, gone through one by one.
+pub fn find_operation(request: &HttpRequest) {
+    let found = Found(look(request));
+    request.extensions_mut().insert(found);
+}
+
+fn look(request: &HttpRequest) -> Option<&'static Operation> {
     static BY_PATH: LazyLock<HashMap<&'static str, Vec<&'static Operation>>> = LazyLock::new(|| {
         let mut by_path: HashMap<_, Vec<_>> = HashMap::new();
         for operation in operations() {
@@ -112,6 +121,11 @@ fn find(request: &HttpRequest) -> Option<&'static Operation> {
     let pattern = request.match_pattern()?;
     let method = request.method().as_str();
     BY_PATH.get(pattern.as_str())?.iter().find(|operation| operation.method == method).copied()
+}
+
+fn find(request: &HttpRequest) -> Option<&'static Operation> {
+    let known = request.extensions().get::<Found>().copied();
+    known.map_or_else(|| look(request), |found| found.0)
 }
 
 /// A label of bounded variety for logs and metrics.

@@ -35,6 +35,23 @@ on_both! {
         app.acme.owner.patch(&path, anew).await.expect(200);
     }
 
+    async fn no_url_leads_to_a_private_place(app: App) {
+        let owner = &app.acme.owner;
+        let hostile = [
+            "http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://localhost/v1", "http://[::1]:8080/v1",
+            "http://0xa9fea9fe/v1", "http://10.0.0.1/v1", "http://user:secret@127.0.0.1:9/v1", "file:///etc/passwd",
+            "gopher://127.0.0.1/", "//127.0.0.1/v1", "not a url", "",
+        ];
+        for (at, url) in hostile.iter().enumerate() {
+            let integration = json!({ "name": format!("i{at}"), "type": "LLM_OPENAI_COMPATIBLE", "config": { "baseUrl": url } });
+            let tool = json!({ "name": format!("t{at}"), "type": "API", "config": { "method": "GET", "url": url } });
+            for (path, body, pointer) in [("integrations", integration, "/config/baseUrl"), ("tools", tool, "/config/url")] {
+                let refused = owner.post(&format!("/v1/{path}"), body).await.expect(422);
+                assert_eq!(refused["errors"][0]["pointer"], pointer, "{url}: {refused}");
+            }
+        }
+    }
+
     async fn a_test_is_made_once_a_key(app: App) {
         let server = ModelServer::start(|_| Reply::Frames(Vec::new()));
         let body = json!({ "name": "p", "type": "LLM_OPENAI_COMPATIBLE", "config": { "baseUrl": format!("{}/v1", server.url) } });
