@@ -22,6 +22,9 @@ use crate::middleware::rate_limit::RateLimits;
 use crate::places::Places;
 use crate::server::Options;
 
+/// What a request does. Boxed, because it is large and what is around it is the same for all.
+pub type Work<T> = BoxFuture<'static, Result<T, Error>>;
+
 /// How long a request's work may take, beside waits it asked for.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -84,13 +87,8 @@ impl Gate {
 
     /// Runs `work` to its end on the main runtime, also when the caller hangs up or the deadline
     /// (after `wait`) has passed; a panic in it is an internal error. The request's place in flight is
-    /// taken until then, so that sending and hanging up does not escape the bound. Boxed, because it is large
-    /// and what is around it is the same for all.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        wait: Duration,
-        work: BoxFuture<'static, Result<T, Error>>,
-    ) -> Result<T, HttpError> {
+    /// taken until then, so that sending and hanging up does not escape the bound.
+    pub async fn run<T: Send + 'static>(&self, wait: Duration, work: Work<T>) -> Result<T, HttpError> {
         let place = IN_FLIGHT_PLACE.try_with(Arc::clone).ok();
         let task = self.spawn(async move {
             let _place = place;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use service::auth::permissions::Permission;
 use service::auth::principal::{Principal, RequestInfo, client_token_limited};
 use service::core::Core;
@@ -19,11 +18,9 @@ use service::error::Error;
 
 use super::idempotency;
 use crate::error::HttpError;
-use crate::gate::Gate;
+use crate::gate::{Gate, Work};
 use crate::middleware::{caller, request_info};
 use crate::openapi::refuse_undeclared;
-
-type Work<T> = BoxFuture<'static, Result<T, Error>>;
 
 /// A caller who has the permission `P` in the tenant of their credential.
 pub struct Can<P> {
@@ -40,8 +37,8 @@ impl<P: Permission> Can<P> {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        let repeated = repeated(&self.ctx);
-        self.gate.run(Duration::ZERO, answered(repeated, work(self.ctx).boxed())).await
+        let work = answered(repeated(&self.ctx), work(self.ctx).boxed());
+        self.gate.run(Duration::ZERO, work).await
     }
 
     /// As [`Can::run`], for work that waits on purpose: the deadline starts after `wait`. How many wait
@@ -122,8 +119,8 @@ impl Authenticated {
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        let repeated = repeated(&self.ctx);
-        self.gate.run(Duration::ZERO, answered(repeated, work(self.ctx, self.principal).boxed())).await
+        let work = answered(repeated(&self.ctx), work(self.ctx, self.principal).boxed());
+        self.gate.run(Duration::ZERO, work).await
     }
 }
 

@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use metadata::{Metadata, MetadataPatch};
-pub(crate) use once::record;
 pub use once::{Once, OnceTx};
+pub(crate) use once::{in_flight, record};
 pub use page::{MOST_METADATA_FILTERS, Page, Paging, page};
 pub(crate) use page::{rows, rows_of};
 pub use patch::Patch;

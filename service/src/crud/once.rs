@@ -176,6 +176,7 @@ impl Ctx {
     }
 }
 
-fn in_flight() -> Error {
+/// Another request with the caller's key has not ended, or ended just now.
+pub(crate) fn in_flight() -> Error {
     Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.")
 }

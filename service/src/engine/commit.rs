@@ -19,6 +19,7 @@ use super::transitions::tree::{self, Place};
 use super::transitions::{self, Ended, HeldWrite, NewRun, Ripple, Spawn, Written};
 use super::watch::Watch;
 use crate::clock::Clock;
+use crate::crud::in_flight;
 use crate::db::{Column, Db, Dialect, Kind, Reason, SystemDb, SystemTx, Violation, is_overload, violation};
 use crate::error::{Error, Result};
 
@@ -414,9 +415,7 @@ impl From<DbErr> for Failure {
 fn fail(creates: Vec<Create>, writes: Vec<Write>, failure: Failure) {
     let cause = match failure {
         Failure::Busy(error) | Failure::Doubt(error) => error,
-        Failure::Row(cause) if repeats_a_key(&creates, &cause) => {
-            Error::conflict("idempotency_in_flight", "A request with this Idempotency-Key is being executed.")
-        }
+        Failure::Row(cause) if repeats_a_key(&creates, &cause) => in_flight(),
         Failure::Row(cause) => cause.into(),
     };
     if !matches!(cause, Error::Conflict { .. }) {

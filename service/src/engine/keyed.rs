@@ -7,6 +7,7 @@ use entity::tasks::task_run::RunStatus;
 use super::commit::{insert_all, why_not};
 use super::transitions::{self, Admitted, NewRun};
 use super::{Created, Engine};
+use crate::crud::in_flight;
 use crate::db::{Reason, Violation, violation};
 use crate::error::{Error, Result};
 
@@ -31,10 +32,7 @@ impl Engine {
             }
         };
         insert_all(&tx, record.into_iter()).await.map_err(|cause| match violation(&cause) {
-            Some(Violation::Unique) => Error::conflict(
-                "idempotency_in_flight",
-                "A request with this Idempotency-Key is being executed.",
-            ),
+            Some(Violation::Unique) => in_flight(),
             _ => cause.into(),
         })?;
         tx.commit().await?;
